@@ -1,0 +1,1 @@
+"""The nouns every room shares: records, errors, secrecy, lifecycle, log. Standard library only."""

@@ -1,0 +1,198 @@
+"""What was measured and decided: estimates, attack results, verdicts, attempts. Numbers, enums and digests only.
+
+None of these records can hold text from data, so all of them may be logged, stored and signed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The answer of one check, and of the whole verdict."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_RUN = "NOT_RUN"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval and the number of trials behind it. `hits` is set for rates only."""
+
+    value: float
+    low: float
+    high: float
+    trials: int
+    hits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric on the person (`members`) and on people the model never saw (`controls`).
+
+    `contrast` compares the two groups where the metric is a comparison (membership: AUC, 0.5 means that the groups
+    cannot be told apart).
+    """
+
+    metric: str
+    unit: str
+    members: Estimate
+    controls: Estimate
+    contrast: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttackResult:
+    """What one attack measured on one model."""
+
+    attack: str
+    scores: tuple[Score, ...]
+
+    def score(self, metric: str) -> Score:
+        """The score of that name; `KeyError` when the attack did not measure it."""
+        for score in self.scores:
+            if score.metric == metric:
+                return score
+        raise KeyError(metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Utility:
+    """What erasing cost: perplexity on retained text (nats-based, per token), and how many secrets of people who
+    were in no loss the model still gives, which ought not to change."""
+
+    perplexity: Estimate
+    others: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Everything measured on one model: which model (digest of its weights), attacks, utility."""
+
+    model_sha256: str
+    attacks: tuple[AttackResult, ...]
+    utility: Utility
+    seconds: float
+
+    def attack(self, name: str) -> AttackResult | None:
+        """The result of that attack, or None when it was not run."""
+        return next((a for a in self.attacks if a.attack == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a verdict: what was measured, against which bound, and why it came out so."""
+
+    name: str
+    outcome: Outcome
+    measured: float
+    bound: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The worst of its checks; an empty list of checks is FAIL."""
+
+    outcome: Outcome
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How a method ran. `steps` are rows of numbers (loss terms by name); free of personal data."""
+
+    method: str
+    steps: tuple[Mapping[str, float], ...]
+    stopped: str  # "target", "steps", "selected": which rule ended it
+    seconds: float
+    facts: Mapping[str, float] = field(
+        default_factory=dict
+    )  # e.g. neurons edited, completeness gap
+    digests: Mapping[str, str] = field(
+        default_factory=dict
+    )  # e.g. of what was edited, never its values
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One method tried on one model. Failed ones stay in the evidence.
+
+    `error` is the code of the `ErasureError` that ended it, empty when it ran through; `after` and `verdict` are None
+    when it did not get that far.
+    """
+
+    number: int
+    method: str
+    options_sha256: str
+    reason: str  # which rule of the policy chose it
+    seconds: float
+    error: str = ""
+    trace: Trace | None = None
+    after: Assessment | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """One file of an artefact: path relative to its root, size in bytes, SHA-256 of its bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusErasure:
+    """What was found in one corpus and taken out of its redacted copy.
+
+    `after_sha256` is the digest of the copy's manifest. `before_hmac` commits to the original under the request's own
+    key, which is later destroyed: a plain hash of the original could be guessed back.
+    """
+
+    name: str
+    documents: int
+    candidates: int
+    spans: int
+    uncertain: int
+    by_kind: Mapping[str, int]
+    after_sha256: str
+    before_hmac: str
+    files: tuple[FileDigest, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelErasure:
+    """What happened to one model. `after_*` and `version` are empty unless a verdict was PASS."""
+
+    name: str
+    before_sha256: str
+    before: Assessment | None
+    attempts: tuple[Attempt, ...]
+    outcome: Outcome
+    reason: str
+    after_sha256: str = ""
+    files: tuple[FileDigest, ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """All that the evidence and the report of one request are made from."""
+
+    request_ref: str
+    status: str  # domain.lifecycle.Status of the end
+    ground: str  # Article 17(1) letter
+    received_at: str  # RFC 3339, UTC
+    due_on: str  # date
+    finished_at: str  # RFC 3339, UTC
+    policy_sha256: str
+    subject_commitment: str  # HMAC under the request's key
+    spans_commitment: str  # HMAC under the request's key
+    corpora: tuple[CorpusErasure, ...]
+    models: tuple[ModelErasure, ...]
+    software: Mapping[str, str]  # package -> version
+    limits: tuple[str, ...]  # codes of what is not proven

@@ -1,0 +1,165 @@
+"""What travels between the rooms: people, documents, spans, passages."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.secrecy import Secret
+
+
+class IdentifierKind(StrEnum):
+    """What a request may say about its person."""
+
+    NAME = "name"
+    ALIAS = "alias"
+    EMAIL = "email"
+    PHONE = "phone"
+    ADDRESS = "address"
+    BIRTH_DATE = "birth_date"
+    RECORD_ID = "record_id"
+
+
+class SpanKind(StrEnum):
+    """What a span of text is. `PERSON` is the name by which a secret is asked for; the others are the secrets."""
+
+    PERSON = "person"
+    EMAIL = "email"
+    PHONE = "phone"
+    ADDRESS = "address"
+    DATE = "date"
+    NUMBER = "number"  # record, account, card and social security numbers
+    OTHER = "other"
+
+
+class Owner(StrEnum):
+    """Whose span it is."""
+
+    SUBJECT = "subject"
+    OTHER = "other"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One thing the request says about its person."""
+
+    kind: IdentifierKind
+    value: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The person of one request."""
+
+    request_ref: str
+    identifiers: tuple[Identifier, ...]
+
+    def values(self, *kinds: IdentifierKind) -> tuple[str, ...]:
+        """The plain values of the given kinds, in the order of the request."""
+        return tuple(i.value.reveal() for i in self.identifiers if i.kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text of a corpus. `ref` is `<relative file>#<line or row, from 1>`: a place, never a person."""
+
+    ref: str
+    text: Secret
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SensitiveSpan:
+    """Code points `start:end` of the original text of one document. Carries no text."""
+
+    document: str
+    start: int
+    end: int
+    kind: SpanKind
+    owner: Owner
+    detector: str
+    confidence: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(f"a span needs 0 <= start < end, got {self.start}:{self.end}")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One text with its spans, as `unlearning/` takes it.
+
+    `person` is an opaque label: passages with the same label are about the same person. An empty label and no spans
+    mean ordinary text.
+    """
+
+    ref: str
+    text: Secret
+    spans: tuple[SensitiveSpan, ...]
+    person: str
+
+
+def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
+    """Disjoint, sorted spans that cover the same characters; idempotent and independent of the order.
+
+    Overlapping spans of one owner become one span from the first start to the last end. Its kind, detector and
+    confidence are those of the strongest of them (highest confidence, then longest, then by value, so that ties do not
+    depend on the order). Spans of different owners are not joined: where they overlap, the subject's wins the
+    characters, because a missed span stays in the model. Touching spans stay two.
+    """
+    by_document: dict[str, list[SensitiveSpan]] = {}
+    for span in spans:
+        by_document.setdefault(span.document, []).append(span)
+    merged: list[SensitiveSpan] = []
+    for group in by_document.values():
+        kept: list[SensitiveSpan] = []
+        for owner in (Owner.SUBJECT, Owner.UNCERTAIN, Owner.OTHER):
+            taken = list(kept)
+            for span in _join(s for s in group if s.owner is owner):
+                kept.extend(_outside(span, taken))
+        merged.extend(kept)
+    return sorted(merged)
+
+
+def _join(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
+    """Clusters of overlapping spans, each as one span."""
+    clusters: list[list[SensitiveSpan]] = []
+    reach = -1
+    for span in sorted(spans):
+        if clusters and span.start < reach:
+            clusters[-1].append(span)
+        else:
+            clusters.append([span])
+        reach = max(reach, span.end) if clusters[-1][0] is not span else span.end
+    joined = []
+    for cluster in clusters:
+        best = max(cluster, key=lambda s: (s.confidence, s.end - s.start, s))
+        joined.append(
+            SensitiveSpan(
+                best.document,
+                min(s.start for s in cluster),
+                max(s.end for s in cluster),
+                best.kind,
+                best.owner,
+                best.detector,
+                best.confidence,
+            )
+        )
+    return joined
+
+
+def _outside(span: SensitiveSpan, taken: list[SensitiveSpan]) -> list[SensitiveSpan]:
+    """The parts of `span` that no taken span covers."""
+    parts = [(span.start, span.end)]
+    for other in taken:
+        parts = [
+            piece
+            for start, end in parts
+            for piece in ((start, min(end, other.start)), (max(start, other.end), end))
+            if piece[0] < piece[1]
+        ]
+    return [
+        SensitiveSpan(
+            span.document, start, end, span.kind, span.owner, span.detector, span.confidence
+        )
+        for start, end in parts
+    ]

@@ -1,0 +1,1 @@
+"""Prefect flows, intake, policy, settings, vault, ledger and the command line: the room that knows everybody."""
