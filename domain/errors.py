@@ -39,6 +39,7 @@ class Code(StrEnum):
     KEY_MISSING = "key_missing"
     KEY_UNSAFE = "key_unsafe"
     KEY_EXISTS = "key_exists"
+    KEY_UNREADABLE = "key_unreadable"
     EXAMPLES_INVALID = "examples_invalid"
     DETECTOR_BROKE = "detector_broke"
     DETECTOR_UNKNOWN = "detector_unknown"
@@ -58,6 +59,10 @@ class Code(StrEnum):
     DATABASE = "database"
     TRACKING = "tracking"
     LEASE_HELD = "lease_held"
+    LEASE_LOST = "lease_lost"
+    VAULT_UNREADABLE = "vault_unreadable"
+    LEDGER_BROKEN = "ledger_broken"
+    UNEXPECTED = "unexpected"
     OUT_OF_MEMORY = "out_of_memory"
 
 

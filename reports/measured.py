@@ -1,0 +1,157 @@
+"""The rows of "what the model gave away" and "what it cost": two assessments laid side by side."""
+
+from dataclasses import dataclass
+
+from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Score
+from reports import words
+from reports.charts import Row, Scale
+from reports.figures import headline, interval, percent, zero_bound
+
+_PROPORTIONS = frozenset({"rate", "share", "probability", "fraction", "proportion", "accuracy"})
+_RATE = Scale("share of trials", 0.0, 1.0, percent=True)
+_AUC = Scale("AUC: 0.5 is a coin toss, 1 tells every text apart", 0.0, 1.0, reference=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number of the table: what is read first, its interval, a remark; all empty where nothing was measured."""
+
+    main: str = "–"
+    detail: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One metric: its words, three cells, and the row and scale of its chart."""
+
+    label: str
+    note: str
+    before: Cell
+    after: Cell
+    control: Cell
+    row: Row
+    scale: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One attack and its metrics."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One line of what erasing cost the model's other abilities."""
+
+    label: str
+    note: str
+    before: Cell
+    after: Cell
+    change: str
+
+
+def last_measured(model: ModelErasure) -> Attempt | None:
+    """The last attempt that got as far as the attacks."""
+    return next((a for a in reversed(model.attempts) if a.after is not None), None)
+
+
+def groups(before: Assessment | None, after: Assessment | None) -> tuple[Group, ...]:
+    """Every metric of every attack of either assessment, in the order they were measured; known or not."""
+    found: dict[str, dict[str, list[Score | None]]] = {}
+    for index, assessment in enumerate((before, after)):
+        for attack in assessment.attacks if assessment else ():
+            for score in attack.scores:
+                pair = found.setdefault(attack.attack, {}).setdefault(score.metric, [None, None])
+                pair[index] = score
+    return tuple(
+        Group(
+            words.say(words.ATTACKS, attack).capitalize(),
+            tuple(_line(attack, metric, *pair) for metric, pair in metrics.items()),
+        )
+        for attack, metrics in found.items()
+    )
+
+
+def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ...]:
+    """Perplexity and other people's records, before and after; nothing where neither was measured."""
+    if before is None and after is None:
+        return ()
+    old, new = (a.utility if a else None for a in (before, after))
+    return (
+        Cost(
+            "Perplexity on ordinary text",
+            "How surprised the model is by text it should still know; lower is better.",
+            _cell(old.perplexity if old else None, "", proportion=False),
+            _cell(new.perplexity if new else None, "", proportion=False),
+            _relative(old.perplexity if old else None, new.perplexity if new else None),
+        ),
+        Cost(
+            "Other people's records still given",
+            "Records of people who had no part in the erasure. They ought not to change.",
+            _cell(old.others if old else None, "", proportion=True),
+            _cell(new.others if new else None, "", proportion=True),
+            _points(old.others if old else None, new.others if new else None),
+        ),
+    )
+
+
+def _line(attack: str, metric: str, before: Score | None, after: Score | None) -> Line:
+    """One metric. A comparison (contrast) stands for both groups at once and needs no control column."""
+    known = after or before
+    assert known is not None  # a metric is listed because one of the two has it
+    label, note = words.METRICS.get(
+        (attack, metric), (metric.replace("_", " "), "No words for this metric yet.")
+    )
+    if known.contrast is not None:
+        row = Row(label, before and before.contrast, after and after.contrast, None)
+        return Line(
+            label,
+            note,
+            _cell(row.before, "", proportion=False),
+            _cell(row.after, "", proportion=False),
+            Cell("0.5", "the comparison itself"),
+            row,
+            _AUC,
+        )
+    proportion = known.members.hits is not None or known.unit in _PROPORTIONS
+    row = Row(label, before and before.members, after and after.members, known.controls)
+    unit = "" if proportion else known.unit
+    return Line(
+        label,
+        note,
+        _cell(row.before, unit, proportion=proportion),
+        _cell(row.after, unit, proportion=proportion),
+        _cell(row.control, unit, proportion=proportion),
+        row,
+        _RATE if proportion else Scale(unit or "value"),
+    )
+
+
+def _cell(estimate: Estimate | None, unit: str, *, proportion: bool) -> Cell:
+    if estimate is None:
+        return Cell()
+    remark = ""
+    if estimate.hits == 0:
+        remark = f"true rate may be up to {percent(zero_bound(estimate.trials))}"
+    return Cell(
+        headline(estimate, unit, proportion=proportion),
+        interval(estimate, proportion=proportion),
+        remark,
+    )
+
+
+def _relative(before: Estimate | None, after: Estimate | None) -> str:
+    if before is None or after is None or not before.value:
+        return "–"
+    change = after.value / before.value - 1
+    return f"{'+' if change >= 0 else '−'}{percent(abs(change))}"  # noqa: RUF001  a true minus sign
+
+
+def _points(before: Estimate | None, after: Estimate | None) -> str:
+    if before is None or after is None:
+        return "–"
+    change = 100 * (after.value - before.value)
+    return f"{'+' if change >= 0 else '−'}{abs(change):.1f} points"  # noqa: RUF001  a true minus sign

@@ -1,0 +1,216 @@
+"""The report a data-protection officer hands on: one page, verdict first, nothing loaded from outside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from domain.outcomes import Attempt, CaseFile, Estimate, ModelErasure, Outcome
+from reports import charts, words
+from reports.commands import COMMANDS
+from reports.figures import count, percent, plain
+from reports.guard import words_of
+from reports.limits import LIMITS, limits_for
+from reports.measured import Cost, Group, costs, groups, last_measured
+from reports.statement import on_time, refuse_contradiction
+
+_FOLDER = Path(__file__).parent
+_TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSection:
+    """One model's part of the page."""
+
+    model: ModelErasure
+    verdict: str
+    sentence: str
+    measured: Attempt | None  # the attempt whose numbers stand in the column "after"
+    groups: tuple[Group, ...]
+    charts: tuple[Markup, ...]
+    costs: tuple[Cost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The legal month: days from receipt to the end and to the last day."""
+
+    taken: int
+    allowed: int
+    on_time: bool
+
+    @property
+    def share(self) -> int:
+        """Position of the end on a line from receipt to the last day, in percent."""
+        return min(100, round(100 * self.taken / max(self.allowed, 1)))
+
+
+def render(case: CaseFile) -> str:
+    """The page. The same case gives the same bytes.
+
+    Raises `EvidenceInvalid` when the case claims what its verdicts do not carry.
+    """
+    refuse_contradiction(case)
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "plain": plain, "say": _say}
+    digests = _digests(case)
+    return environment.get_template(_TEMPLATE).render(
+        case=case,
+        headline=words.VERDICTS[case.status],
+        lead=_lead(case),
+        ground=words.say(words.GROUNDS, case.ground),
+        timeline=_timeline(case),
+        sections=[_section(model) for model in case.models],
+        limits=[(code, LIMITS.get(code, "")) for code in _limit_codes(case)],
+        commands=COMMANDS,
+        styles=charts,
+        digests=digests,
+        width=max(len(label) for label, _ in digests),
+    )
+
+
+def own_words() -> frozenset[str]:
+    """Every word of the page's fixed texts, for `guard.refuse_personal_data`."""
+    sources = [path.read_text("utf-8") for path in sorted(_FOLDER.glob("*.j2"))]
+    sources += [(_FOLDER / name).read_text("utf-8") for name in _PROSE]
+    return words_of(*sources)
+
+
+_PROSE = (
+    "charts.py",
+    "commands.py",
+    "figures.py",
+    "limits.py",
+    "measured.py",
+    "report.py",
+    "words.py",
+)
+
+
+def _say(code: str, table: str) -> str:
+    return words.say(getattr(words, table), code)
+
+
+def _limit_codes(case: CaseFile) -> list[str]:
+    """The codes the case names, and those its facts call for even where it does not name them."""
+    return sorted(
+        {*case.limits, *limits_for(case)},
+        key=lambda code: (list(LIMITS).index(code) if code in LIMITS else len(LIMITS), code),
+    )
+
+
+def _digests(case: CaseFile) -> list[tuple[str, str]]:
+    """Every digest and commitment of the case, with its label; those that do not exist are left out."""
+    named = [
+        ("policy", case.policy_sha256),
+        ("person (commitment)", case.subject_commitment),
+        ("passages (commitment)", case.spans_commitment),
+    ]
+    for corpus in case.corpora:
+        named.append((f"corpus {corpus.name} before (commitment)", corpus.before_hmac))
+        named.append((f"corpus {corpus.name} after, manifest", corpus.after_sha256))
+    for model in case.models:
+        named.append((f"model {model.name} before, manifest", model.before_sha256))
+        named.append((f"model {model.name} after, manifest", model.after_sha256))
+        named += [(f"model {model.name} after, {file.path}", file.sha256) for file in model.files]
+    return [(label, digest) for label, digest in named if digest]
+
+
+def _timeline(case: CaseFile) -> Timeline:
+    received, finished = (
+        date.fromisoformat(moment[:10]) for moment in (case.received_at, case.finished_at)
+    )
+    due = date.fromisoformat(case.due_on)
+    return Timeline((finished - received).days, (due - received).days, on_time(case))
+
+
+def _lead(case: CaseFile) -> str:
+    """What happened, in two or three sentences for somebody who reads nothing else."""
+    spans = sum(corpus.spans for corpus in case.corpora)
+    searched = _number(len(case.corpora), "corpus", "corpora")
+    removed = f"{_number(spans, 'passage', 'passages')} about this person {'was' if spans == 1 else 'were'} taken out of {searched}"
+    failed = [m for m in case.models if m.outcome is not Outcome.PASS]
+    if case.status == "fulfilled" and not case.models:
+        return f"{removed}. No model in the catalogue was trained on them."
+    return {
+        "fulfilled": (
+            f"{removed}, and {_number(len(case.models), 'model was', 'models were')} changed. Afterwards the attacks "
+            "that were fixed before the run found no more than the policy allows."
+        ),
+        "not_erased": (
+            f"{removed}, but {len(failed)} of {_number(len(case.models), 'model', 'models')} did not pass the attacks "
+            "that were fixed before the run. A model that did not pass is not put into service. The duty to erase "
+            "stands."
+        ),
+        "inconclusive": (
+            f"{removed}. Whether {_number(len(failed), 'model', 'models')} forgot cannot be shown with the "
+            "measurements at hand. This is not a pass, and the duty to erase stands."
+        ),
+        "no_match": (
+            f"The identifiers of the request do not occur in {searched} searched "
+            f"({count(sum(c.documents for c in case.corpora))} documents). No corpus and no model was changed."
+        ),
+        "withdrawn": (
+            "The person took the request back before work began. No corpus was searched and no model was changed."
+        ),
+    }[case.status]
+
+
+def _number(value: int, one: str, many: str) -> str:
+    return f"{count(value)} {one if value == 1 else many}"
+
+
+def _section(model: ModelErasure) -> ModelSection:
+    measured = last_measured(model)
+    after = measured.after if measured else None
+    made = groups(model.before, after)
+    return ModelSection(
+        model,
+        words.say(words.OUTCOMES, model.outcome.value),
+        _sentence(model, measured),
+        measured,
+        made,
+        _charts(model.name, made),
+        costs(model.before, after),
+    )
+
+
+def _charts(name: str, made: Sequence[Group]) -> tuple[Markup, ...]:
+    """One chart for each scale, in the order of the table."""
+    by_scale: dict[charts.Scale, list[charts.Row]] = {}
+    for group in made:
+        for line in group.lines:
+            by_scale.setdefault(line.scale, []).append(line.row)
+    return tuple(
+        Markup(charts.intervals(rows, scale, name=f"{name}-{index}"))  # noqa: S704  our own SVG
+        for index, (scale, rows) in enumerate(by_scale.items())
+    )
+
+
+def _sentence(model: ModelErasure, measured: Attempt | None) -> str:
+    """What the model gave away, as one would tell it: the extraction attack before and after."""
+    before = model.before.attack("extraction") if model.before else None
+    after = measured.after.attack("extraction") if measured and measured.after else None
+    if before is None or not before.scores:
+        return "This model was not measured."
+    first = before.scores[0]
+    told = f"Before, it gave away {_hits(first.members)}"
+    if after is None or not after.scores:
+        return f"{told}. No attempt got as far as a measurement."
+    last = after.scores[0]
+    return f"{told}. After, {_hits(last.members)}. For people it never saw: {_hits(last.controls)}."
+
+
+def _hits(estimate: Estimate) -> str:
+    if estimate.hits is None:
+        return percent(estimate.value)
+    return f"{count(estimate.hits)} of {_number(estimate.trials, 'secret', 'secrets')}"
