@@ -1,0 +1,113 @@
+"""The ways in which a date is written. Reading the requested date is python-dateutil's work."""
+
+import re
+from datetime import date, datetime
+
+from dateutil import parser
+
+from detectors.folding import fold
+from detectors.forms import Form
+from domain.records import SpanKind
+
+MONTHS: tuple[tuple[str, ...], ...] = (
+    ("january", "jan", "januar", "janner", "janvier", "enero", "gennaio", "januari", "janeiro"),
+    ("february", "feb", "februar", "fevrier", "febrero", "febbraio", "februari", "fevereiro"),
+    ("march", "mar", "marz", "maerz", "mars", "marzo", "maart", "marco"),
+    ("april", "apr", "avril", "abril", "aprile"),
+    ("may", "mai", "mayo", "maggio", "mei", "maio", "maj"),
+    ("june", "jun", "juni", "juin", "junio", "giugno", "junho"),
+    ("july", "jul", "juli", "juillet", "julio", "luglio", "julho"),
+    ("august", "aug", "aout", "agosto", "augustus", "augusti"),
+    ("september", "sept", "sep", "septembre", "septiembre", "settembre", "setembro"),
+    ("october", "oct", "oktober", "okt", "octobre", "octubre", "ottobre", "outubro"),
+    ("november", "nov", "novembre", "noviembre", "novembro"),
+    (
+        "december",
+        "dec",
+        "dezember",
+        "dez",
+        "decembre",
+        "diciembre",
+        "dicembre",
+        "dezembro",
+        "desember",
+    ),
+)
+"""Folded month names in English, German, French, Spanish, Italian, Dutch, Portuguese and Scandinavian."""
+
+_BETWEEN = r"[\s\-./,]*"
+_NUMERIC = r"\s?[-./\s]\s?"
+
+
+def date_forms(value: str) -> list[Form]:
+    """Forms of a date: numeric in three orders, with the month's name, with two- and four-digit years.
+
+    A numeric date that can be read in two ways ("04/03/1987") gives the forms of both. What is no full date gives the
+    text as it stands. A date alone names nobody.
+    """
+    readings = read_date(value)
+    patterns = [pattern for day in readings for pattern in _patterns(day)]
+    if not patterns:
+        return [_form(r"\s*".join(map(re.escape, fold(value).text.split())), "")]
+    year = f"{readings[0].year:04d}"
+    return [_form(pattern, year[-2:]) for pattern in patterns]
+
+
+def read_date(value: str) -> list[date]:
+    """The full dates that a text can mean: none, one, or two when day and month can be exchanged."""
+    text = value.strip()
+    if re.match(r"\d{4}-\d{2}-\d{2}", text):
+        orders = [False]  # ISO 8601: dateutil would exchange day and month under dayfirst
+    else:
+        orders = [False, True]
+    found: list[date] = []
+    for day_first in orders:
+        day = _parse(text, day_first=day_first)
+        if day is not None and day not in found:
+            found.append(day)
+    return found
+
+
+def _parse(text: str, *, day_first: bool) -> date | None:
+    """The date, or None when a part of it is missing: two defaults that differ everywhere must agree."""
+    try:
+        one, two = (
+            parser.parse(text, dayfirst=day_first, default=default).date()
+            for default in (datetime(1904, 1, 1), datetime(1908, 2, 2))  # noqa: DTZ001
+        )
+    except (
+        ValueError,
+        OverflowError,
+    ):  # dateutil's answer to "no date"; then the text itself is the form
+        return None
+    return one if one == two else None
+
+
+def _patterns(day: date) -> list[str]:
+    """Regular expressions over folded text, most explicit first."""
+    year, short = f"{day.year:04d}", f"{day.year % 100:02d}"
+    d, m = (str(n) if n > 9 else f"0?{n}" for n in (day.day, day.month))
+    d2, m2 = f"{day.day:02d}", f"{day.month:02d}"
+    month = (
+        "(?:" + "|".join(sorted(MONTHS[day.month - 1], key=len, reverse=True)) + r")(?![^\W\d_])\.?"
+    )
+    ordinal = rf"{d}(?:st|nd|rd|th|er|o|°)?(?![^\W_])\.?"
+    of = r"(?:of\s+|de\s+|den\s+)?"
+    years = rf"(?:{year}|'?{short})"
+    return [
+        rf"{ordinal}{_BETWEEN}{of}{month}{_BETWEEN}{of}{years}",
+        rf"{month}{_BETWEEN}(?:the\s+)?{ordinal}{_BETWEEN}(?:{year}|'{short})",
+        rf"{year}{_BETWEEN}{month}{_BETWEEN}{ordinal}",
+        rf"{year}{_NUMERIC}{m}{_NUMERIC}{d}",
+        rf"{year}\s?年\s?{m}\s?月\s?{d}\s?日?",
+        rf"{d}{_NUMERIC}{m}{_NUMERIC}{years}",
+        rf"{m}{_NUMERIC}{d}{_NUMERIC}{years}",
+        f"(?:{year}{m2}{d2}|{d2}{m2}{year}|{m2}{d2}{year})",
+    ]
+
+
+def _form(pattern: str, anchor: str) -> Form:
+    """A date must not begin or end inside a longer word or number; ISO date-times may follow with a T."""
+    return Form(
+        SpanKind.DATE, rf"(?<![^\W_])(?:{pattern})(?!\d|[^\W\dt_])", 0.9, alone=False, anchor=anchor
+    )

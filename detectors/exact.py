@@ -1,0 +1,132 @@
+"""The exact index: every written form of the identifiers that came with the request."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from detectors.addresses import address_forms
+from detectors.dates import date_forms
+from detectors.folding import Folded, digits_of, fold
+from detectors.forms import Form
+from detectors.names import alias_forms, is_bare, name_forms
+from detectors.numbers import email_forms, phone_forms, record_forms
+from detectors.people import people
+from domain.errors import Code, RequestRejected
+from domain.records import (
+    Document,
+    IdentifierKind,
+    Owner,
+    SensitiveSpan,
+    SpanKind,
+    Subject,
+    merge_spans,
+)
+
+_FORMS: dict[IdentifierKind, Callable[[str], list[Form]]] = {
+    IdentifierKind.NAME: name_forms,
+    IdentifierKind.ALIAS: alias_forms,
+    IdentifierKind.EMAIL: email_forms,
+    IdentifierKind.ADDRESS: address_forms,
+    IdentifierKind.BIRTH_DATE: date_forms,
+    IdentifierKind.RECORD_ID: record_forms,
+}
+
+
+@dataclass(frozen=True)
+class ExactIndex:
+    """Finds the subject's own identifiers in all their written forms.
+
+    Two kinds of evidence: a form that names the person alone (full name, e-mail, phone, record number, whole address),
+    and a form that does so only in a document where one of the first kind occurs (birth date, given name, street). A
+    birth date or street without the person is UNCERTAIN: it may be anybody's.
+
+    Args:
+        regions: ISO 3166 codes by which a phone number without a country prefix is read.
+    """
+
+    regions: tuple[str, ...] = ("US",)
+    _last: list[tuple[Subject, tuple[Form, ...]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    name = "exact"
+
+    def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
+        """All forms in this document, owner SUBJECT or UNCERTAIN, disjoint and sorted.
+
+        Raises `RequestRejected` when the request has no identifier to look for.
+        """
+        text = document.text.reveal()
+        folded = fold(text)
+        digits = digits_of(folded.text)
+        forms = [f for f in self.forms(subject) if f.possible(folded.text, digits)]
+        strong = [hit for form in forms if form.alone for hit in _hits(form, folded)]
+        weak = [hit for form in forms if not form.alone for hit in _hits(form, folded)]
+        namesake = _has_namesake(text, strong)
+        if namesake:  # "M. Tolvik" beside Mira Tolvik may be either
+            weak += [hit for hit in strong if hit[0].titled]
+            strong = [hit for hit in strong if not hit[0].titled]
+        spans = [_span(document, hit, Owner.SUBJECT) for hit in strong]
+        for hit in weak:
+            owner = Owner.SUBJECT if strong else Owner.UNCERTAIN
+            if hit[0].kind is SpanKind.PERSON:
+                if not strong and not hit[0].alone:
+                    continue  # a given name without the person is everybody's
+                owner = Owner.UNCERTAIN if namesake else Owner.SUBJECT
+            spans.append(_span(document, hit, owner))
+        return merge_spans(spans)
+
+    def mentions(self, text: str, subject: Subject) -> bool:
+        """Whether the document is worth a `find`: a look-up of literals that never misses a match."""
+        lowered = fold(text).text
+        digits = digits_of(lowered)
+        return any(form.possible(lowered, digits) for form in self.forms(subject))
+
+    def forms(self, subject: Subject) -> tuple[Form, ...]:
+        """The forms of this subject; those of the last one are kept, so that a corpus compiles them once."""
+        if self._last and self._last[0][0] == subject:
+            return self._last[0][1]
+        forms = tuple(
+            form
+            for identifier in subject.identifiers
+            for form in self._forms_of(identifier.kind, identifier.value.reveal())
+        )
+        if not forms:
+            raise RequestRejected(
+                Code.REQUEST_NO_IDENTIFIERS,
+                place="identifiers",
+                remedy="name at least one identifier with letters or digits in it",
+                request_ref=subject.request_ref,
+            )
+        self._last[:] = [(subject, forms)]
+        return forms
+
+    def _forms_of(self, kind: IdentifierKind, value: str) -> list[Form]:
+        if kind is IdentifierKind.PHONE:
+            return phone_forms(value, self.regions)
+        return _FORMS[kind](value)
+
+
+def _hits(form: Form, folded: Folded) -> list[tuple[Form, int, int]]:
+    return [
+        (form, start, end)
+        for start, end in form.matches(folded)
+        if form.kind is not SpanKind.PERSON or is_bare(form, folded.original, start, end)
+    ]
+
+
+def _span(document: Document, hit: tuple[Form, int, int], owner: Owner) -> SensitiveSpan:
+    form, start, end = hit
+    return SensitiveSpan(
+        document.ref, start, end, form.kind, owner, ExactIndex.name, form.confidence
+    )
+
+
+def _has_namesake(text: str, strong: list[tuple[Form, int, int]]) -> bool:
+    """Whether somebody else in the text shares a part of the name, so that the part alone may mean either."""
+    own = [(start, end) for form, start, end in strong if form.kind is SpanKind.PERSON]
+    words = {w for start, end in own for w in fold(text[start:end]).text.replace(",", " ").split()}
+    return any(
+        not any(start < b and a < end for a, b in own)
+        and words & set(fold(text[start:end]).text.split())
+        for start, end, _ in people(text)
+    )

@@ -1,0 +1,128 @@
+"""The ways in which a person's name is written."""
+
+import re
+
+from detectors.folding import fold
+from detectors.forms import LEFT, RIGHT, Form
+from domain.records import SpanKind
+
+HONORIFICS = frozenset(
+    "mr mrs ms miss mx dr prof professor sir dame lord lady rev herr frau fru hr mme mlle m sr sra".split()
+)
+PARTICLES = frozenset(
+    "van von der den de di da del della du la le los las ten ter zu zum bin ibn al el y e".split()
+)
+_SEPARATOR = r"(?:\s{1,3}|[_.\-]|\\_|\s*\\\n\s*)"
+_TRANSCRIBED = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
+)
+"""Umlauts as passports and e-mail addresses write them, beside the plain letter that folding gives."""
+
+
+def name_forms(value: str) -> list[Form]:
+    """Forms of a full name: both orders, middle names left out or shortened, initials, and its parts alone.
+
+    The parts alone and "First L." never name the person by themselves. A name of one word is treated as an alias.
+    """
+    words = _words(value)
+    if len(words) < 2:
+        return alias_forms(value)
+    first, middles, last = _parts(words)
+    given, family = _word(first), _SEPARATOR.join(map(_word, last))
+    optional = "".join(rf"(?:{_SEPARATOR}{_shortened(word)})?" for word in middles)
+    extra = rf"(?:{_SEPARATOR}[^\W\d_]\.?)?" if not middles else ""
+    inner = optional + extra
+    anchor = _anchor(last[-1])
+    initial = fold(first).text[0]
+    return [
+        _name(rf"{given}{inner}{_SEPARATOR}{family}", 1.0, anchor),
+        _name(rf"{family}\s*,\s*{given}{inner}", 1.0, anchor),
+        _name(rf"{family}\s{{1,3}}{given}", 0.9, anchor),
+        _name(rf"{initial}(?:\.\s?|\s)(?:[^\W\d_]\.\s?){{0,2}}{family}", 0.6, anchor, titled=True),
+        _name(rf"{family}\s*,\s*{initial}{RIGHT}\.?", 0.6, anchor, titled=True),
+        _name(
+            rf"{given}\s+{fold(last[0]).text[0]}\.", 0.5, _anchor(first), alone=False, titled=True
+        ),
+        _name(family, 0.5, anchor, alone=False, titled=True),
+        _name(given, 0.5, _anchor(first), alone=False, titled=True),
+    ]
+
+
+def alias_forms(value: str) -> list[Form]:
+    """Forms of an alias, a user name or a one-word name. Fewer than four letters never name a person alone."""
+    words = _words(value.lstrip("@"))
+    if not words:
+        return []
+    pattern = _SEPARATOR.join(map(_word, words))
+    alone = sum(map(len, words)) >= 4
+    return [
+        _name(pattern, 0.9 if alone else 0.5, _anchor(words[-1]), alone=alone, titled=not alone)
+    ]
+
+
+def is_bare(form: Form, text: str, start: int, end: int) -> bool:
+    """Whether a part of a name stands as a name of its own: not inside a longer run of capitalised words.
+
+    An honorific or a sentence beginning before it does not count: "Ms. Tolvik" is bare, "White House" is not.
+    """
+    if form.alone:
+        return True
+    before = re.search(r"([^\W\d_]+)(?:\.?[ \t]|-)$", text[max(0, start - 40) : start])
+    if before and before[1][0].isupper() and before[1].casefold() not in HONORIFICS:
+        return False
+    after = re.match(r"[ \t-]([^\W\d_]+)", text[end : end + 40])
+    return not (after and after[1][0].isupper())
+
+
+def _words(value: str) -> list[str]:
+    """The words of a name in the order given name first, without honorifics."""
+    if value.count(",") == 1:
+        family, given = value.split(",")
+        value = f"{given} {family}"
+    words = [w.strip(".,;") for w in value.split()]
+    while len(words) > 1 and fold(words[0]).text in HONORIFICS:
+        words.pop(0)
+    return [w for w in words if fold(w).text.strip("-'")]
+
+
+def _parts(words: list[str]) -> tuple[str, list[str], list[str]]:
+    """Given name, middle names, family name with its particles."""
+    border = len(words) - 1
+    while border > 1 and fold(words[border - 1]).text in PARTICLES:
+        border -= 1
+    return words[0], words[1:border], words[border:]
+
+
+def _word(word: str) -> str:
+    """One word in its plain and its transcribed spelling; inner hyphens and apostrophes may be missing."""
+    spellings = dict.fromkeys((fold(word).text, fold(word.translate(_TRANSCRIBED)).text))
+    patterns = []
+    for spelling in spellings:
+        pieces = [re.escape(p) for p in re.split(r"[-'.\s]+", spelling) if p]
+        patterns.append(r"(?:\s|[-'.])?".join(pieces))
+    return patterns[0] if len(patterns) == 1 else "(?:" + "|".join(patterns) + ")"
+
+
+def _shortened(word: str) -> str:
+    return rf"(?:{_word(word)}|{re.escape(fold(word).text[0])}\.?)"
+
+
+def _anchor(word: str) -> str:
+    """The longest run of letters that every spelling of the word contains."""
+    if fold(word).text != fold(word.translate(_TRANSCRIBED)).text:
+        return ""
+    return max(re.split(r"[-'.\s]+", fold(word).text), key=len)
+
+
+def _name(
+    pattern: str, confidence: float, anchor: str, *, alone: bool = True, titled: bool = False
+) -> Form:
+    return Form(
+        SpanKind.PERSON,
+        LEFT + pattern + RIGHT,
+        confidence,
+        alone,
+        anchor,
+        digits=False,
+        titled=titled,
+    )
