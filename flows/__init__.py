@@ -1,1 +1,4 @@
-"""Prefect flows, intake, policy, settings, vault, ledger and the command line: the room that knows everybody."""
+"""The orchestration: settings, policy, requests, vault, ledger, Prefect flows, the command line."""
+
+# before anything here imports prefect, mlflow or transformers
+from flows import environment as environment

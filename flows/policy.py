@@ -1,0 +1,107 @@
+"""What the data-protection officer decides: policy.yaml, read once, frozen, named by its SHA-256."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+import rfc8785
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from domain.errors import Code
+from flows.reading import Strict, read_yaml, validated
+
+Options = dict[str, JsonValue]
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("no such time zone; write one like Europe/Berlin") from None
+    return name
+
+
+class Deadlines(Strict):
+    """The clock: whose holidays, which zone, and how early we want to be done."""
+
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    subdivision: str | None = None
+    timezone: Annotated[str, AfterValidator(_known_zone)]
+    target_days: int = Field(ge=1, le=28)
+
+
+class Retention(Strict):
+    """How long the request itself is kept after its end. Then its key is destroyed and nobody can read it."""
+
+    request_days: int = Field(ge=0, le=3650)
+
+
+class Redaction(Strict):
+    """What stands in the corpus copy where the person's data stood."""
+
+    mark: str = Field(min_length=1, max_length=40)
+
+
+class Comparison(Strict):
+    """Whom the person is compared with."""
+
+    neighbours: int = Field(ge=2)  # other people of the corpus
+    ordinary: int = Field(ge=1)  # passages without personal data
+    controls: int = Field(ge=1)  # people whom the model never saw
+
+
+class When(Strict):
+    """The conditions of a method; one that is left out always holds."""
+
+    architectures: tuple[Literal["causal", "masked"], ...] = ("causal", "masked")
+    teachers: bool | None = None  # True: only where shard teachers exist
+    max_spans: int | None = Field(default=None, ge=1)
+    budget_seconds: float | None = Field(default=None, gt=0)  # only while that much is left
+
+
+class MethodRule(Strict):
+    """One line of the order of methods."""
+
+    name: Word
+    when: When = When()
+    options: Options = Field(default_factory=dict)
+
+
+class Methods(Strict):
+    """The order in which methods are tried, and how long all of them may take together for one model."""
+
+    budget_seconds: float = Field(gt=0)
+    order: tuple[MethodRule, ...] = Field(min_length=1)
+
+
+class Policy(Strict):
+    """The whole file. There is no default for anything that decides whether a person's data was erased."""
+
+    version: Literal[1]
+    deadlines: Deadlines
+    retention: Retention
+    detectors: dict[Word, Options] = Field(min_length=1)
+    redaction: Redaction
+    comparison: Comparison
+    methods: Methods
+    attacks: dict[Word, Options] = Field(min_length=1)
+    thresholds: dict[Word, float] = Field(min_length=1)
+    utility: dict[Word, float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _no_bound_twice(self) -> Self:
+        if twice := sorted(self.thresholds.keys() & self.utility.keys()):
+            raise ValueError(f"{twice[0]} stands under thresholds and under utility; keep one")
+        return self
+
+    def sha256(self) -> str:
+        """SHA-256 of the policy as RFC 8785 JSON: comments and order of keys do not change it, a value does."""
+        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+
+
+def load_policy(path: Path) -> Policy:
+    """Read policy.yaml. Raises `RequestRejected` (POLICY_INVALID) with one sentence that names the key."""
+    value = read_yaml(path, Code.POLICY_INVALID)
+    return validated(Policy, value, name=path.name, code=Code.POLICY_INVALID)

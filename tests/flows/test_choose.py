@@ -1,0 +1,47 @@
+"""Which methods the policy lets in, by facts."""
+
+import pytest
+
+from flows.choose import Facts, choose, left_out
+
+FACTS = Facts(architecture="causal", teachers=False, spans=10, seconds_spent=0)
+RULES = [
+    {"name": "loo_ensemble", "when": {"teachers": True}},
+    {"name": "selective_ascent", "when": {"architectures": ["causal"], "max_spans": 100}},
+    {"name": "depn", "when": {"budget_seconds": 60}},
+]
+
+
+@pytest.fixture
+def policy(home):
+    value = home.policy.model_dump()
+    value["methods"] = {"budget_seconds": 100, "order": RULES}
+    return type(home.policy).model_validate(value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "chosen"),
+    [
+        (FACTS, {"selective_ascent": "rule_2", "depn": "rule_3"}),
+        (
+            Facts("causal", True, 10, 0),
+            {"loo_ensemble": "rule_1", "selective_ascent": "rule_2", "depn": "rule_3"},
+        ),
+        (Facts("masked", False, 10, 0), {"depn": "rule_3"}),
+        (Facts("causal", False, 101, 0), {"depn": "rule_3"}),
+        (Facts("causal", False, 10, 50), {"selective_ascent": "rule_2"}),
+        (Facts("causal", True, 10, 100), {}),
+    ],
+)
+def test_methods_come_in_the_order_of_the_policy_when_their_conditions_hold(policy, facts, chosen):
+    assert {choice.rule.name: choice.reason for choice in choose(policy, facts)} == chosen
+
+
+def test_a_method_that_is_left_out_says_why(policy):
+    out = left_out(policy, Facts("masked", False, 10, 50))
+    reasons = {choice.rule.name: choice.reason for choice in out}
+    assert reasons == {
+        "loo_ensemble": "teachers",
+        "selective_ascent": "architecture",
+        "depn": "budget",
+    }
