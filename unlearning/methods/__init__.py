@@ -1,0 +1,31 @@
+"""How a model is made to forget. One file each; `METHODS` is the list of them.
+
+A method is a frozen dataclass: the constructor takes the knobs, and its one verb, `unlearn(model, corpus)`, returns a
+new model and a trace and leaves the model it was given untouched. The same seed gives the same weights; tokens that a
+mask leaves out do not move the loss; the trace holds no personal data.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from unlearning.corpus import Corpus
+from unlearning.methods.depn import Depn
+from unlearning.methods.loo_ensemble import LooEnsemble
+from unlearning.methods.selective_ascent import SelectiveAscent
+from unlearning.methods.unlearned import Unlearned
+from unlearning.models import LanguageModel
+
+
+class Method(Protocol):
+    """One way to forget."""
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return a new model that has forgotten; raises `UnlearningFailed` when it cannot."""
+        ...
+
+
+METHODS: Mapping[str, type[Method]] = {
+    "selective_ascent": SelectiveAscent,
+    "depn": Depn,
+    "loo_ensemble": LooEnsemble,
+}

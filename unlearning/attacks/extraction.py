@@ -1,0 +1,77 @@
+"""Does the model say the secret when it is given what stood before it?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from domain.intervals import rate
+from domain.outcomes import AttackResult, Estimate, Score
+from unlearning.attacks.groups import require_groups, secrets
+from unlearning.encoding import Encoded, TokenSpan
+from unlearning.scoring import Target
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Greedy extraction of every secret from prefixes of several lengths (Carlini et al. 2023).
+
+    A trial is one secret asked for with the `k` tokens before it; 0 means all the text before it. It is a hit when
+    greedy decoding writes the whole secret, token for token. That is the case exactly when every one of its tokens is
+    the first choice given the true ones before, so one forward pass answers. Masked models fill the masked span from
+    left to right and see both sides; `prefixes` does not apply to them.
+
+    Attributes:
+        prefixes: numbers of tokens shown; a prefix as long as the text before the secret counts once.
+    """
+
+    prefixes: tuple[int, ...] = (0, 50)
+
+    def run(
+        self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
+    ) -> AttackResult:
+        """Rate of hits on the person and on people the model never saw."""
+        require_groups(members, controls)
+        return AttackResult(
+            "extraction",
+            (
+                Score(
+                    "extraction",
+                    "secrets x prefixes",
+                    self.rate(target, members),
+                    self.rate(target, controls),
+                ),
+            ),
+        )
+
+    def rate(self, target: Target, rows: Sequence[Encoded]) -> Estimate:
+        """Hits and trials over all secrets of `rows`."""
+        asked = self._prompts(target, rows)
+        scored = target.scores([row for row, _ in asked])
+        hits = sum(
+            bool(scores.hit[span.start : span.end].all())
+            for (_, span), scores in zip(asked, scored, strict=True)
+        )
+        return rate(hits, len(asked))
+
+    def _prompts(self, target: Target, rows: Sequence[Encoded]) -> list[tuple[Encoded, TokenSpan]]:
+        prompts: list[tuple[Encoded, TokenSpan]] = []
+        for _, row, span in secrets(rows):
+            lengths = (
+                {0}
+                if target.model.masked
+                else {k if 0 < k < span.start else 0 for k in self.prefixes}
+            )
+            for length in sorted(lengths):
+                if length == 0:
+                    prompts.append((row, span))
+                    continue
+                cut = span.start - length
+                moved = replace(span, start=length, end=span.end - cut)
+                part = Encoded(
+                    row.ids[cut : span.end],
+                    row.sensitive[cut : span.end],
+                    (moved,),
+                    row.person,
+                    row.text,
+                )
+                prompts.append((part, moved))
+        return prompts

@@ -1,0 +1,36 @@
+"""What all attacks share: refusing an empty group, and walking over its secrets."""
+
+from collections.abc import Iterator, Sequence
+
+from domain.errors import Code, RequestRejected
+from unlearning.encoding import Encoded, TokenSpan
+
+
+def require_groups(members: Sequence[Encoded], controls: Sequence[Encoded]) -> None:
+    """Raise `RequestRejected` when there is nothing to attack or nothing to compare with."""
+    if not any(row.spans for row in members):
+        raise RequestRejected(
+            Code.NO_SPANS,
+            place="the person's passages",
+            remedy="no secret lies in them, so no attack can be run.",
+        )
+    if not any(row.spans for row in controls):
+        raise RequestRejected(
+            Code.NO_CONTROLS,
+            place="the control group",
+            remedy="it is empty; without people the model never saw no number means anything.",
+        )
+    if {row.ids for row in members} & {row.ids for row in controls}:
+        raise RequestRejected(
+            Code.NO_CONTROLS,
+            place="the control group",
+            remedy="it overlaps the person's own passages; give passages of people the model never saw.",
+        )
+
+
+def secrets(rows: Sequence[Encoded]) -> Iterator[tuple[int, Encoded, TokenSpan]]:
+    """(row number, row, span) of every secret that has text before it to ask with."""
+    for number, row in enumerate(rows):
+        for span in row.spans:
+            if span.start > 0:
+                yield number, row, span

@@ -1,0 +1,53 @@
+"""What a method learns from: the person's passages, other people's, ordinary text, and people never seen."""
+
+from dataclasses import dataclass, field
+
+from domain.errors import Code, UnlearningFailed
+from unlearning.encoding import Encoded
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One structure that ascent, neuron editing and ensembles all need.
+
+    Attributes:
+        forget: the person's passages; `sensitive` marks the tokens of the secrets.
+        neighbours: other people's passages of the same form. They may be in a loss; nobody in them is used for scoring.
+        ordinary: text about nobody; may be in a loss.
+        controls: people the model never saw. Only ever read, to know the level of "not known".
+        names: casefolded words and values that betray the person; text that holds one is not rehearsed.
+        references: where the forget passages stand in the corpus, for teachers that must not have seen them.
+        seed: every random choice of a method comes from it.
+    """
+
+    forget: tuple[Encoded, ...]
+    neighbours: tuple[Encoded, ...]
+    ordinary: tuple[Encoded, ...]
+    controls: tuple[Encoded, ...]
+    names: frozenset[str] = field(repr=False)
+    references: frozenset[str]
+    seed: int
+
+    def mentions(self, text: str) -> bool:
+        """Whether a text holds one of the person's names or secrets."""
+        folded = text.casefold()
+        return any(name in folded for name in self.names)
+
+    def require_spans(self) -> None:
+        """Raise `UnlearningFailed` when there is nothing to forget."""
+        if not any(any(row.sensitive) for row in self.forget):
+            raise UnlearningFailed(
+                Code.NO_SPANS,
+                place="the person's passages",
+                remedy="no sensitive token lies in them; check what `lethe locate` finds.",
+            )
+
+    def require_neighbours(self) -> None:
+        """Raise `UnlearningFailed` when there is nobody whose records could be protected."""
+        if not self.neighbours:
+            raise UnlearningFailed(
+                Code.NO_NEIGHBOURS,
+                place="other people's passages",
+                remedy="none of the same form were found, so the damage to others could not be bounded; "
+                "add the corpus the model was trained on to the request's scope.",
+            )

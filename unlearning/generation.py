@@ -1,0 +1,119 @@
+"""Greedy continuations of every prefix of a sequence, from one pass over it, and samples from a model.
+
+Library generation would read the prefix again for each of its lengths. Here the sequence is read once, its key-value
+cache is given to all prefixes at once, and a mask hides from each what lies beyond it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import DynamicCache
+
+from unlearning.models import LanguageModel
+
+
+def shared_cache(model: LanguageModel, ids: Sequence[int]) -> tuple[DynamicCache, torch.Tensor]:
+    """Read `ids` once. Returns its cache (batch 1) and the logits (T, V) in fp32."""
+    row = torch.tensor([list(ids)], device=model.device)
+    with model.autocast():
+        output = model.network(input_ids=row, use_cache=True)
+    return output.past_key_values, output.logits[0].float()
+
+
+def repeated(cache: DynamicCache, copies: int, length: int) -> DynamicCache:
+    """The first `length` positions of a cache of batch 1, `copies` times; the original stays as it was."""
+    fresh = DynamicCache()
+    for index, layer in enumerate(cache.layers):
+        keys, values = layer.keys[:, :, :length], layer.values[:, :, :length]
+        fresh.update(keys.expand(copies, -1, -1, -1), values.expand(copies, -1, -1, -1), index)
+    return fresh
+
+
+@torch.no_grad()
+def continuations(
+    model: LanguageModel, ids: Sequence[int], prefixes: Sequence[int]
+) -> list[list[int]]:
+    """For each prefix length i >= 1, the greedy tokens i..T-1; generation that ends early leaves the end token out.
+
+    Greedy decoding from i says the true tokens up to the first that is not the model's first choice, at position j,
+    and goes on as from prefix j. So only such positions are generated, in groups of similar length.
+    """
+    cache, logits = shared_cache(model, ids)
+    wrong = (logits[:-1].argmax(-1) != torch.tensor(list(ids[1:]), device=model.device)).tolist()
+    total, following = len(ids), [0] * (len(ids) + 1)
+    following[total] = total
+    for j in range(
+        total - 1, 0, -1
+    ):  # following[i]: the first position from i on that greedy decoding gets wrong
+        following[j] = j if wrong[j - 1] else following[j + 1]
+    needed = sorted({following[i] for i in prefixes} - {total})
+    grown: dict[int, list[int]] = {total: []}
+    for start in range(0, len(needed), _GROUP):
+        group = needed[start : start + _GROUP]
+        grown.update(zip(group, _grow(model, cache, logits, group, total), strict=True))
+    return [[*ids[i : following[i]], *grown[following[i]]] for i in prefixes]
+
+
+_GROUP = 24
+
+
+def _grow(
+    model: LanguageModel,
+    cache: DynamicCache,
+    logits: torch.Tensor,
+    prefixes: Sequence[int],
+    total: int,
+) -> list[list[int]]:
+    """Greedy tokens after each prefix, all prefixes in step.
+
+    The prefixes share one cache as long as the longest of them; a mask hides from each what lies beyond it, and its own
+    tokens stand at their true positions.
+    """
+    longest = max(prefixes)
+    starts = torch.tensor(list(prefixes), device=model.device)
+    shared = repeated(cache, len(starts), longest)
+    visible = (torch.arange(longest, device=model.device) < starts[:, None]).long()  # (R, longest)
+    token = logits[starts - 1].argmax(-1)  # (R,)
+    said = [token]
+    for step in range(1, total - min(prefixes)):
+        visible = torch.cat([visible, visible.new_ones(len(starts), 1)], dim=1)
+        with model.autocast():
+            output = model.network(
+                input_ids=token[:, None],
+                attention_mask=visible,
+                position_ids=(starts + step - 1)[:, None].clamp(max=model.context - 1),
+                past_key_values=shared,
+                use_cache=True,
+            )
+        token = output.logits[:, -1].float().argmax(-1)
+        said.append(token)
+    end, texts = model.tokenizer.eos_token_id, []
+    for row, start in zip(torch.stack(said, dim=1).tolist(), prefixes, strict=True):
+        own = row[: total - start]
+        texts.append(own[: own.index(end)] if end in own else own)
+    return texts
+
+
+@torch.no_grad()
+def samples(
+    model: LanguageModel, count: int, length: int, generator: torch.Generator, batch: int = 64
+) -> list[list[int]]:
+    """`count` sequences of up to `length` tokens that the model itself says, temperature 1, from its start token."""
+    start = model.tokenizer.bos_token_id
+    start = model.tokenizer.eos_token_id if start is None else start
+    end, rows = model.tokenizer.eos_token_id, []
+    for first in range(0, count, batch):
+        size = min(batch, count - first)
+        ids = torch.full((size, 1), start, device=model.device)
+        cache: DynamicCache | None = None
+        for _ in range(min(length, model.context) - 1):
+            with model.autocast():
+                output = model.network(input_ids=ids[:, -1:], past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            p = output.logits[:, -1].float().softmax(-1).cpu()
+            ids = torch.cat(
+                [ids, torch.multinomial(p, 1, generator=generator).to(ids.device)], dim=1
+            )
+        for row in ids.tolist():
+            rows.append(row[: row.index(end, 1) + 1] if end in row[1:] else row)
+    return rows

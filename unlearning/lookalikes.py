@@ -1,0 +1,92 @@
+"""Values of the same form as a secret: the candidates of an exposure test, and people the model never saw.
+
+A value is a row of words, digits and separators. A lookalike keeps the separators and draws each word and digit from
+what other people's values of the same form have in that place, so that a fixed prefix (every number starts with 900)
+helps the truth no more than its lookalikes. Where too few others have that form, another person's value with fresh
+digits serves, and where there is nobody else, fresh digits and letters do.
+"""
+
+import random
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from domain.records import Passage, SensitiveSpan, SpanKind
+
+_CHUNK = re.compile(r"[^\W\d_]+|\d|[\W_]")
+ENOUGH = 8
+"""So many values of one form before their places are mixed; below it a mixture would repeat the few there are."""
+
+
+def chunks(value: str) -> list[str]:
+    """Words, single digits and single separators, in order; joined they are the value again."""
+    return _CHUNK.findall(value)
+
+
+def form(parts: Iterable[str]) -> str:
+    """`w` for a word, `d` for a digit, separators as they are."""
+    return "".join("d" if p.isdigit() else "w" if p.isalpha() else p for p in parts)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Other people's values, by kind and form. Personal data: lives as long as the run."""
+
+    by_form: Mapping[tuple[SpanKind, str], list[list[str]]] = field(default_factory=dict)
+    by_kind: Mapping[SpanKind, list[list[str]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, passages: Iterable[Passage]) -> "Pool":
+        """The distinct values of all spans of these passages."""
+        seen = {(s.kind, _value(p, s)) for p in passages for s in p.spans}
+        by_form: dict[tuple[SpanKind, str], list[list[str]]] = {}
+        by_kind: dict[SpanKind, list[list[str]]] = {}
+        for kind, value in sorted(seen):
+            parts = chunks(value)
+            by_form.setdefault((kind, form(parts)), []).append(parts)
+            by_kind.setdefault(kind, []).append(parts)
+        return cls(by_form, by_kind)
+
+    def lookalike(self, kind: SpanKind, value: str, order: random.Random) -> str:
+        """One value of the same form; may by chance be the value itself."""
+        parts = chunks(value)
+        peers = self.by_form.get((kind, form(parts)), [])
+        if len(peers) >= ENOUGH:
+            return "".join(
+                order.choice(peers)[i] if p.isalnum() else p for i, p in enumerate(parts)
+            )
+        others = self.by_kind.get(kind, [])
+        if kind is not SpanKind.NUMBER and len(others) >= ENOUGH:
+            parts = order.choice(others)
+        return "".join(_fresh(parts, i, order) for i in range(len(parts)))
+
+    def lookalikes(self, kind: SpanKind, value: str, count: int, order: random.Random) -> list[str]:
+        """Up to `count` distinct values of the same form, none of them the value; fewer when the form has no more."""
+        found: dict[str, None] = {}
+        for _ in range(8 * count):
+            if len(found) == count:
+                break
+            candidate = self.lookalike(kind, value, order)
+            if candidate != value:
+                found[candidate] = None
+        return list(found)
+
+
+def _fresh(parts: list[str], index: int, order: random.Random) -> str:
+    part = parts[index]
+    if part.isdigit():
+        leading = index == 0 or not parts[index - 1].isdigit()
+        return str(order.randint(1 if leading and part != "0" else 0, 9))
+    if part.isalpha() and len({len(p) for p in parts if p.isalpha()}) == 1 and len(parts) == 1:
+        return "".join(_letter(c, order) for c in part)
+    return part
+
+
+def _letter(like: str, order: random.Random) -> str:
+    letters = "aeiou" if like.lower() in "aeiou" else "bcdfghjklmnprstvwz"
+    drawn = order.choice(letters)
+    return drawn.upper() if like.isupper() else drawn
+
+
+def _value(passage: Passage, span: SensitiveSpan) -> str:
+    return passage.text.reveal()[span.start : span.end]

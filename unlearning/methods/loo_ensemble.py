@@ -1,0 +1,104 @@
+"""Leave-one-out ensemble: a teacher that never saw the person says what ought to be said instead.
+
+After Liu & Kalinli 2023 (arXiv 2309.16082): teachers are trained on disjoint shards of the data; for a person, those
+whose shard holds them are left out, and the rest supervise the deployed model. One clean teacher is used, not the mean
+of several: a mean is smoother than any model, so that the erased person would become better predicted than strangers.
+"""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from domain.errors import Code, UnlearningFailed
+from unlearning.batches import batch_of
+from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
+from unlearning.losses import masked_mean, mixture_nll, token_nll
+from unlearning.methods.unlearned import Unlearned, seeded
+from unlearning.models import LanguageModel, load
+from unlearning.tuning import stranger_nll, tune
+
+
+@dataclass(frozen=True)
+class LooEnsemble:
+    """Distil from one clean shard teacher, holding everybody else in place.
+
+    The forget term is the mean of KL(teacher || model) over the person's passages, secrets and the text around them.
+
+    Attributes:
+        teachers: folder with `teachers.json`: {"shards": [{"path": folder, "documents": [references]}]}.
+        clean: a teacher counts as clean when its nll of the person's secrets is at least this share of its nll of
+            strangers' secrets. References alone do not suffice: one missed duplicate makes a teacher leak.
+        near: stop when the model's nll of the secrets is at least this share of the teacher's.
+        retain, rehearsal, steps, rate, batch, samples, length, budget_seconds: as in `SelectiveAscent`.
+    """
+
+    teachers: str = ""
+    clean: float = 0.7
+    near: float = 2.0
+    retain: float = 1.0
+    rehearsal: float = 1.0
+    steps: int = 150
+    rate: float = 3e-4
+    batch: int = 16
+    samples: int = 256
+    length: int = 64
+    budget_seconds: float = 3600.0
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, and as all tuned methods."""
+        corpus.require_spans()
+        teacher, level, known = self._teacher(model, corpus)
+
+        def forget(
+            after: LanguageModel, rows: list[Encoded], generator: torch.Generator
+        ) -> tuple[torch.Tensor, dict[str, float]]:
+            batch = batch_of(after, rows, generator)
+            with torch.no_grad():
+                target = batch.logits(teacher).softmax(-1)
+            logits = batch.logits(after)
+            loss = mixture_nll(target, logits, batch.valid)
+            nll = masked_mean(token_nll(logits.detach(), batch.labels), batch.secret)
+            return loss, {"secret_nll": float(nll), "teacher_kl": float(loss.detach())}
+
+        def reached(terms: Mapping[str, float]) -> bool:
+            return terms["secret_nll"] >= self.near * level
+
+        facts = {"teacher_secret_nll": level, "teacher_stranger_nll": known}
+        return tune("loo_ensemble", model, corpus, self, forget, reached, facts)
+
+    def _teacher(self, model: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, float, float]:
+        """One clean teacher drawn by the seed, its nll of the person's secrets, and of strangers' secrets."""
+        folder = Path(self.teachers)
+        if not self.teachers or not (folder / "teachers.json").is_file():
+            raise UnlearningFailed(
+                Code.METHOD_INAPPLICABLE,
+                place="method loo_ensemble, option teachers",
+                remedy="no teachers.json there; train shard teachers, or order another method first.",
+            )
+        shards = json.loads((folder / "teachers.json").read_text())["shards"]
+        apart = [s for s in shards if not corpus.references & set(s["documents"])]
+        random.Random(corpus.seed).shuffle(apart)
+        for shard in apart:
+            teacher = load(folder / shard["path"], str(model.device))
+            if teacher.tokenizer.get_vocab() != model.tokenizer.get_vocab():
+                continue
+            level, known = secret_nll(teacher, corpus), stranger_nll(teacher, corpus)
+            if level >= self.clean * known:
+                return teacher, level, known
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="method loo_ensemble",
+            remedy="every shard teacher has seen this person or a duplicate; let the next method try.",
+        )
+
+
+@torch.no_grad()
+def secret_nll(model: LanguageModel, corpus: Corpus) -> float:
+    """Mean nll, in nats per token, of the person's own secrets."""
+    batch = batch_of(model, corpus.forget, seeded(corpus.seed))
+    return float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret))

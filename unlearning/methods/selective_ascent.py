@@ -1,0 +1,78 @@
+"""Selective gradient ascent: make the person's secrets as unlikely as a stranger's, and nothing else.
+
+After SeUL (Wang et al. 2024, arXiv 2402.05813): gradient ascent on the span tokens only, the rest of the text stays
+context. Plain ascent overshoots and takes other people's records of the same form with it, so three things are added:
+each token's ascent ends at a cap, other people's passages are held in place by KL to the original model in the same
+step, and so is what the original model itself says when it is let talk, which protects people who are in no list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from unlearning.batches import batch_of
+from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
+from unlearning.levels import Levels
+from unlearning.losses import capped_ascent, masked_mean, token_nll
+from unlearning.methods.unlearned import Unlearned
+from unlearning.models import LanguageModel
+from unlearning.tuning import tune
+
+
+@dataclass(frozen=True)
+class SelectiveAscent:
+    """Capped, span-only ascent with neighbours and rehearsal.
+
+    The forget term is the mean over secret tokens of max(0, cap - nll).
+
+    Attributes:
+        cap_share: the cap, as a share of the mean nll of never-seen people's secrets on the original model. Half of it
+            leaves the final loss near theirs, because tokens go on falling together after each has reached its cap.
+        retain, rehearsal: weights of the two KL terms (5 and 5: reference measurement).
+        steps: optimiser steps at most.
+        rate: learning rate of Adam.
+        batch: passages of each sort per step.
+        samples, length: how many sequences the original model is asked for, and their length in tokens.
+        settled: stop when no more than this share of the secret tokens is below the cap; negative runs all steps.
+        budget_seconds: wall clock it may take.
+    """
+
+    cap_share: float = 0.5
+    retain: float = 5.0
+    rehearsal: float = 5.0
+    steps: int = 60
+    rate: float = 3e-4
+    batch: int = 16
+    samples: int = 256
+    length: int = 64
+    settled: float = -1.0
+    budget_seconds: float = 3600.0
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the model that has forgotten. Raises `UnlearningFailed`: no spans or neighbours, diverged, too slow."""
+        corpus.require_spans()
+        levels = Levels(model, corpus)
+
+        def forget(
+            after: LanguageModel, rows: list[Encoded], generator: torch.Generator
+        ) -> tuple[torch.Tensor, dict[str, float]]:
+            batch = batch_of(after, rows, generator)
+            cap = self.cap_share * levels.of(rows, batch.shift, after.device)
+            nll = token_nll(batch.logits(after), batch.labels)
+            loss = capped_ascent(nll, batch.secret, cap)
+            below = masked_mean((nll.detach() < cap).float(), batch.secret)
+            secret = masked_mean(nll.detach(), batch.secret)
+            return loss, {
+                "secret_nll": float(secret),
+                "below_cap": float(below),
+                "short_of_cap": float(loss.detach()),
+            }
+
+        def reached(terms: Mapping[str, float]) -> bool:
+            return terms["short_of_cap"] <= self.settled
+
+        return tune(
+            "selective_ascent", model, corpus, self, forget, reached, {"level": levels.mean}
+        )

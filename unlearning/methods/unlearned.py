@@ -1,0 +1,66 @@
+"""What a method gives back, and the guards all of them share."""
+
+import copy
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from domain.errors import Code, UnlearningFailed
+from domain.outcomes import Trace
+from unlearning.models import LanguageModel
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """A new model and how it came about."""
+
+    model: LanguageModel
+    trace: Trace
+
+
+def copy_of(model: LanguageModel) -> LanguageModel:
+    """A copy whose weights may be changed; the given model stays as it is."""
+    return replace(model, network=copy.deepcopy(model.network))
+
+
+def require_finite(method: str, terms: Mapping[str, float]) -> None:
+    """Raise `UnlearningFailed` when a loss term is not a number: the method diverged."""
+    if not all(math.isfinite(value) for value in terms.values()):
+        raise UnlearningFailed(
+            Code.METHOD_DIVERGED,
+            place=f"method {method}",
+            remedy="the loss is not finite; lower its learning rate in policy.yaml or let the next method try.",
+        )
+
+
+@dataclass
+class Clock:
+    """Seconds since the start, and the budget they may not pass."""
+
+    method: str
+    budget: float
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def require_time(self) -> None:
+        """Raise `UnlearningFailed` when the budget is spent."""
+        if self.seconds > self.budget:
+            raise UnlearningFailed(
+                Code.METHOD_OVER_BUDGET,
+                place=f"method {self.method}",
+                remedy="it ran over the policy's budget_seconds; raise the budget or let the next method try.",
+            )
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator of its own, so that the global random state is neither read nor moved."""
+    return torch.Generator().manual_seed(seed)

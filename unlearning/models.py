@@ -1,0 +1,173 @@
+"""A language model on disk and in memory: any Hugging Face causal or masked directory, safetensors only."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from domain.errors import Code, RequestRejected, Unavailable
+from domain.outcomes import FileDigest
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A network with its tokenizer. `masked` tells BERT-like models from those that predict the next token."""
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    masked: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
+    @property
+    def context(self) -> int:
+        """The longest sequence it takes, in tokens."""
+        config = self.network.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", 0) or 1024)
+
+    def autocast(self) -> torch.autocast:
+        """bf16 on CUDA, where it pays; full precision elsewhere."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+def best_device() -> str:
+    """CUDA where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load(path: Path, device: str = "") -> LanguageModel:
+    """Read a model directory into memory, in fp32, dropout off.
+
+    Raises `RequestRejected` when the directory cannot be read as a model, holds its weights as pickles (they run code
+    when loaded), holds NaN or infinity, or has no fast tokenizer that fits.
+    """
+    place = f"model directory {path.name}"
+    if not (path / "config.json").is_file():
+        raise RequestRejected(
+            Code.MODEL_UNREADABLE,
+            place=place,
+            remedy="there is no config.json; name a Hugging Face model directory.",
+        )
+    if not list(path.glob("*.safetensors")):
+        pickled = any(list(path.glob(pattern)) for pattern in PICKLES)
+        raise RequestRejected(
+            Code.MODEL_PICKLE if pickled else Code.MODEL_UNREADABLE,
+            place=place,
+            remedy="the weights are pickles, which run code when loaded; convert them with "
+            "save_pretrained(safe_serialization=True)."
+            if pickled
+            else "there is no *.safetensors file; save the model with save_pretrained.",
+        )
+    try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True)
+        name = (config.architectures or [""])[0]
+        masked = name.endswith("ForMaskedLM")
+        if not masked and not name.endswith(("LMHeadModel", "ForCausalLM")):
+            raise RequestRejected(
+                Code.MODEL_UNSUPPORTED,
+                place=f"{place}, config.json, architectures",
+                remedy="only causal and masked language models are supported.",
+            )
+        kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+        network = kind.from_pretrained(
+            path, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError):
+        raise RequestRejected(
+            Code.MODEL_UNREADABLE,
+            place=place,
+            remedy="the files do not load as a transformers model; check that the copy is whole.",
+        ) from None
+    _refuse_unfit(network, tokenizer, place)
+    return LanguageModel(network.to(device or best_device()).eval(), tokenizer, masked)
+
+
+def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str) -> None:
+    if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+        raise RequestRejected(
+            Code.MODEL_NOT_FINITE,
+            place=place,
+            remedy="the weights hold NaN or infinity; restore the model from a good copy.",
+        )
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise RequestRejected(
+            Code.MODEL_UNSUPPORTED,
+            place=place,
+            remedy="a fast tokenizer (tokenizer.json) is needed to map spans to tokens.",
+        )
+    if len(tokenizer) > network.get_input_embeddings().num_embeddings:
+        raise RequestRejected(
+            Code.MODEL_UNSUPPORTED,
+            place=place,
+            remedy="the tokenizer has more tokens than the model has embeddings; they do not belong together.",
+        )
+
+
+def save(model: LanguageModel, path: Path) -> tuple[FileDigest, ...]:
+    """Write the model beside whatever is there, never over it, and return the digests of its files.
+
+    The files appear under `path` all at once. Raises `Unavailable` when the disk is full; nothing is left then.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path.name} exists; models are never overwritten")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        model.network.save_pretrained(partial)
+        model.tokenizer.save_pretrained(partial)
+        os.chmod(partial, 0o755)  # noqa: S103, PTH101  mkdtemp makes 0700; the model is read by servers
+        partial.rename(path)
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) or "I/O error" in str(error) or "No space" in str(error):
+            raise Unavailable(
+                Code.DISK,
+                place=f"model directory {path.name}",
+                remedy="it could not be written; free disk space and run again.",
+            ) from None
+        raise
+    return digest(path)[1]
+
+
+def digest(path: Path) -> tuple[str, tuple[FileDigest, ...]]:
+    """The model's id: SHA-256 of its manifest, lines `sha256 size path` sorted bytewise; and the files themselves."""
+    files = tuple(file_digest(p, path) for p in sorted(path.rglob("*")) if p.is_file())
+    if not files:
+        raise RequestRejected(
+            Code.MODEL_UNREADABLE,
+            place=f"model directory {path.name}",
+            remedy="it holds no files; name a Hugging Face model directory.",
+        )
+    return manifest_sha256(files), files
+
+
+def file_digest(path: Path, root: Path) -> FileDigest:
+    """Size and SHA-256 of one file, its path relative to `root`."""
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileDigest(path.relative_to(root).as_posix(), path.stat().st_size, sha256)
+
+
+def manifest_sha256(files: Iterable[FileDigest]) -> str:
+    """SHA-256 of the manifest lines, sorted bytewise, so that names and sizes are bound as well as contents."""
+    lines = sorted(f"{f.sha256} {f.size} {f.path}\n".encode() for f in files)
+    return hashlib.sha256(b"".join(lines)).hexdigest()

@@ -1,0 +1,134 @@
+"""One pass over the texts that feeds every black-box score.
+
+For a causal model one teacher-forced forward pass gives each token's log-probability, whether greedy decoding would
+say it, and the mean and deviation of the log-probability over the vocabulary. For a masked model the same four numbers
+come from the pseudo-likelihood that fills a span from left to right: token t is masked, and with it the rest of its
+span (Kauf & Ivanova 2023, PLL-word-l2r; Salazar et al. 2020 outside of spans).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from domain.errors import Code, RequestRejected
+from unlearning.encoding import Encoded, by_length, pad
+from unlearning.models import LanguageModel
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Scores of one encoded passage, each of shape (T,), float32 or bool, on the CPU.
+
+    Attributes:
+        log_probability: of token t, in nats; NaN where the model does not predict it (the start token).
+        hit: token t is the model's first choice.
+        mean, deviation: of log p(v) over the vocabulary, under p itself (Min-K%++, Zhang et al. 2024, eq. 3).
+    """
+
+    log_probability: torch.Tensor
+    hit: torch.Tensor
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+
+@dataclass(slots=True)
+class Target:
+    """A model under attack, with the scores already computed: each text passes through the network once."""
+
+    model: LanguageModel
+    _known: dict[tuple[int, ...], TokenScores] = field(default_factory=dict)
+
+    def scores(
+        self, rows: Sequence[Encoded], progress: Progress | None = None
+    ) -> list[TokenScores]:
+        """The scores of `rows`, in their order. Raises `RequestRejected` when a logit is not a number."""
+        missing = list({row.ids: row for row in rows if row.ids not in self._known}.values())
+        for count, (row, scores) in enumerate(_score(self.model, missing), start=1):
+            self._known[row.ids] = scores
+            if progress is not None:
+                progress(count, len(missing))
+        return [self._known[row.ids] for row in rows]
+
+
+def tokens_per_batch(model: LanguageModel) -> int:
+    """So many tokens that the logits of a batch stay under 256 MB (2 GB on CUDA)."""
+    bytes_allowed = 2**31 if model.device.type == "cuda" else 2**28
+    return max(
+        256, min(16384, bytes_allowed // (4 * model.network.config.get_text_config().vocab_size))
+    )
+
+
+@torch.no_grad()
+def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Encoded, TokenScores]]:
+    if model.masked:
+        return [(row, _score_masked(model, row)) for row in rows]
+    done = []
+    for batch in by_length(rows, tokens_per_batch(model)):
+        chosen = [rows[i] for i in batch]
+        ids, mask = pad([row.ids for row in chosen], 0, model.device)
+        with model.autocast():
+            logits = model.network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        numbers = _numbers(logits[:, :-1].float(), ids[:, 1:])
+        done += [(row, _trimmed(numbers, i, len(row))) for i, row in enumerate(chosen)]
+    return done
+
+
+def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int) -> TokenScores:
+    """Row `row` without its padding, with the unpredicted first token put back in front."""
+    log_probability, hit, mean, deviation = (n[row, : length - 1].cpu() for n in numbers)
+    first = torch.tensor([float("nan")])
+    return TokenScores(
+        torch.cat([first, log_probability]),
+        torch.cat([torch.tensor([False]), hit]),
+        torch.cat([first, mean]),
+        torch.cat([first, deviation]),
+    )
+
+
+def _score_masked(model: LanguageModel, row: Encoded) -> TokenScores:
+    """One masked copy per token; the copies are batched."""
+    length = len(row)
+    copies = torch.tensor(row.ids).repeat(length, 1)  # (T, T); copy t asks for token t
+    for t in range(length):
+        copies[t, t] = model.tokenizer.mask_token_id
+    for span in row.spans:
+        for t in range(span.start, span.end):
+            copies[t, t : span.end] = model.tokenizer.mask_token_id
+    labels, parts = torch.tensor(row.ids), []
+    step = max(1, tokens_per_batch(model) // length)
+    for start in range(0, length, step):
+        chunk = copies[start : start + step].to(model.device)
+        with model.autocast():
+            logits = model.network(input_ids=chunk).logits
+        at = torch.arange(start, min(length, start + step))
+        own = logits[torch.arange(len(chunk)), at].float()  # (chunk, V)
+        parts.append(_numbers(own, labels[at].to(model.device)))
+    log_probability, hit, mean, deviation = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
+    for edge in (0, length - 1):  # [CLS] and [SEP] are nobody's text
+        log_probability[edge], hit[edge] = float("nan"), False
+    return TokenScores(log_probability, hit, mean, deviation)
+
+
+def _numbers(
+    logits: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """logits (..., V), labels (...) -> log-probability, hit, mean and deviation over the vocabulary, each (...)."""
+    if not bool(torch.isfinite(logits).all()):
+        raise RequestRejected(
+            Code.MODEL_NOT_FINITE,
+            place="the model's logits",
+            remedy="they hold NaN or infinity, so nothing can be measured; restore the model from a good copy.",
+        )
+    log_p = logits.log_softmax(-1)
+    p = log_p.exp()
+    mean = (p * log_p).sum(-1)
+    variance = (p * log_p.square()).sum(-1) - mean.square()
+    return (
+        log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1),
+        logits.argmax(-1) == labels,
+        mean,
+        variance.clamp(min=1e-6).sqrt(),
+    )

@@ -1,0 +1,154 @@
+"""One erasure, made ready once: what the method may learn from, whom the attacks ask, and who is only ever scored."""
+
+import math
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from domain.errors import Code, UnlearningFailed
+from domain.outcomes import Assessment, AttackResult, Estimate, Utility
+from domain.records import Passage, SpanKind
+from unlearning.attacks import Attack
+from unlearning.attacks.extraction import Extraction
+from unlearning.controls import strangers
+from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded, encode
+from unlearning.lookalikes import Pool
+from unlearning.models import LanguageModel
+from unlearning.scoring import Progress, Target
+from unlearning.statistics import mean
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Everything one model's erasure needs; all of it personal data.
+
+    Attributes:
+        corpus: what a method may use.
+        members, controls: the person's passages and those of people the model never saw, secrets with candidates.
+        others: passages of people who are in no loss; what the model gives away about them ought to stay.
+        retained: text about nobody that is in no loss, for perplexity.
+    """
+
+    corpus: Corpus
+    members: tuple[Encoded, ...]
+    controls: tuple[Encoded, ...]
+    others: tuple[Encoded, ...]
+    retained: tuple[Encoded, ...]
+
+
+def prepare(
+    model: LanguageModel,
+    members: Sequence[Passage],
+    neighbours: Sequence[Passage],
+    ordinary: Sequence[Passage],
+    *,
+    seed: int,
+    controls: int = 12,
+    candidates: int = 255,
+    held_out: float = 0.4,
+) -> Trial:
+    """Split, encode, and make up the people the model never saw.
+
+    Args:
+        model: gives the tokenizer and the context length.
+        members: the person's passages; equal texts count once.
+        neighbours: other people's passages of the same form, grouped by `person`.
+        ordinary: text about nobody.
+        seed: every split and every made-up person comes from it.
+        controls: people the model never saw.
+        candidates: values of the same form that each secret is ranked among.
+        held_out: share of the neighbours (whole people) and of the ordinary text kept out of every loss, for scoring.
+
+    Raises:
+        UnlearningFailed: no secret in the passages, or fewer than two other people of the same form.
+    """
+    order = random.Random(seed)
+    members = tuple({p.text: p for p in members}.values())
+    if not any(s.kind is not SpanKind.PERSON for p in members for s in p.spans):
+        raise UnlearningFailed(
+            Code.NO_SPANS,
+            place="the person's passages",
+            remedy="no secret lies in them, so there is nothing to unlearn.",
+        )
+    people = sorted({p.person for p in neighbours})
+    order.shuffle(people)
+    cut = max(1, round(held_out * len(people)))
+    if len(people) < 2:
+        raise UnlearningFailed(
+            Code.NO_NEIGHBOURS,
+            place="other people's passages",
+            remedy="fewer than two people of the same form were found, so damage to others could not be measured; "
+            "add the corpus the model was trained on to the request's scope.",
+        )
+    scored = set(people[:cut])
+    texts = list({p.text: p for p in ordinary}.values())
+    order.shuffle(texts)
+    half = max(1, round(held_out * len(texts)))
+    pool = Pool.of(neighbours)
+
+    def rivals(kind: SpanKind, value: str) -> list[str]:
+        return pool.lookalikes(kind, value, candidates, order)
+
+    made_up = strangers(members, pool, controls, order)
+    encoded = encode(model, members, rivals)
+    unknown = encode(model, made_up, rivals)
+    return Trial(
+        corpus=Corpus(
+            forget=encoded,
+            neighbours=encode(model, [p for p in neighbours if p.person not in scored]),
+            ordinary=encode(model, texts[half:]),
+            controls=unknown,
+            names=frozenset(
+                p.text.reveal()[s.start : s.end].casefold() for p in members for s in p.spans
+            ),
+            references=frozenset(p.ref for p in members),
+            seed=seed,
+        ),
+        members=encoded,
+        controls=unknown,
+        others=encode(model, [p for p in neighbours if p.person in scored]),
+        retained=encode(model, texts[:half]),
+    )
+
+
+def assess(
+    model: LanguageModel,
+    model_sha256: str,
+    trial: Trial,
+    attacks: Mapping[str, Attack],
+    progress: Progress | None = None,
+) -> Assessment:
+    """Run every attack and the utility measures on one model; each text passes through it once."""
+    started, target, done = time.monotonic(), Target(model), 0
+    target.scores([*trial.members, *trial.controls, *trial.others, *trial.retained])
+    results: list[AttackResult] = []
+    for attack in attacks.values():
+        results.append(attack.run(target, trial.members, trial.controls))
+        done += 1
+        if progress is not None:
+            progress(done, len(attacks))
+    utility = Utility(
+        perplexity(target, trial.retained), Extraction((0,)).rate(target, trial.others)
+    )
+    return Assessment(model_sha256, tuple(results), utility, time.monotonic() - started)
+
+
+def perplexity(target: Target, rows: Sequence[Encoded]) -> Estimate:
+    """exp of the mean nll per token; the interval is that of the mean over passages. Trials are tokens."""
+    tokens, losses = 0, []
+    total = 0.0
+    for scores in target.scores(rows):
+        log_p = scores.log_probability[~scores.log_probability.isnan()]
+        if len(log_p):
+            losses.append(-float(log_p.mean()))
+            total -= float(log_p.sum())
+            tokens += len(log_p)
+    average, spread = total / tokens, mean(losses)
+    half = (spread.high - spread.low) / 2
+    return Estimate(_exp(average), _exp(average - half), _exp(average + half), tokens)
+
+
+def _exp(x: float) -> float:
+    return math.exp(min(x, 80.0))
