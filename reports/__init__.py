@@ -1,1 +1,1 @@
-"""Prove what was done: statements, signatures, MLflow, the auditor's report, offline verification."""
+"""Prove what was done: statements, signatures, the auditor's report, offline verification."""

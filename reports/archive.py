@@ -1,7 +1,9 @@
-"""One byte form for a zip: members stored, sorted, dated 1980-01-01; a reader that accepts that form only.
+"""One byte form for a zip: members stored, sorted, dated 1980-01-01; a reader that accepts that
+form only.
 
-The headers are written here and not by `zipfile`, because the form must not change with the version of Python: the
-reader rebuilds the whole file and compares. Layout: APPNOTE 6.3.10, sections 4.3.7, 4.3.12, 4.3.16.
+The headers are written here and not by `zipfile`, because the form must not change with the version
+of Python: the reader rebuilds the whole file and compares. Layout: APPNOTE 6.3.10, sections 4.3.7,
+4.3.12, 4.3.16.
 """
 
 import re
@@ -67,8 +69,9 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 def unpack(data: bytes, *, place: str) -> dict[str, bytes]:
     """The members of a zip made by `pack`.
 
-    Raises `EvidenceInvalid` (BUNDLE_UNREADABLE) for every other file, and for this one with any byte changed, added or
-    missing. The error names the member to which the first wrong byte belongs, or `place` when that is no member's.
+    Raises `EvidenceInvalid` (BUNDLE_UNREADABLE) for every other file, and for this one with any
+    byte changed, added or missing. The error names the member to which the first wrong byte
+    belongs, or `place` when that is no member's.
     """
     directory = _directory(data)
     if directory is None:
@@ -102,7 +105,8 @@ def _directory(data: bytes) -> list[_Entry] | None:
     mark, _, _, _, count, size, start, _ = _END.unpack(data[-_END.size :])
     if mark != b"PK\5\6" or start + size + _END.size != len(data):
         return None
-    entries, at = [], start
+    entries: list[_Entry] = []
+    at = start
     while at < start + size:
         head = data[at : at + _CENTRAL.size]
         if len(head) < _CENTRAL.size or head[:4] != b"PK\1\2":
@@ -156,7 +160,9 @@ def _difference(one: bytes, other: bytes) -> int:
 
 
 def _owner(offset: int, entries: list[_Entry], place: str) -> str:
-    """The member whose header, content or directory entry holds that offset of the zip in its right form."""
+    """The member whose header, content or directory entry holds that offset of the zip in its right
+    form.
+    """
     at = 0
     for part in (_Entry.local, _Entry.central):
         for entry in sorted(entries, key=lambda e: e.name):

@@ -1,4 +1,6 @@
-"""The evidence of one case as one zip: assemble the files, sign the completion, write them whole or not at all."""
+"""The evidence of one case as one zip: assemble the files, sign the completion, write them whole or
+not at all.
+"""
 
 import os
 import re
@@ -22,7 +24,9 @@ EARLIER = re.compile(r"policy-commitment|verification-[0-9]{3}")
 
 
 def verification_name(number: int) -> str:
-    """The name of the number-th verification of a case, counted from 1 over all its models and attempts."""
+    """The name of the number-th verification of a case, counted from 1 over all its models and
+    attempts.
+    """
     return f"verification-{number:03d}"
 
 
@@ -33,13 +37,14 @@ def assemble(
     *,
     forbidden: Iterable[Secret],
 ) -> dict[str, bytes]:
-    """Every file of the bundle: report, README, public key, and each envelope with its .pae and .sig.
+    """Every file of the bundle: report, README, public key, and each envelope with its .pae and
+    .sig.
 
-    `earlier` maps `policy-commitment`, `verification-001` ... to the envelopes signed before. `forbidden` holds the
-    person's identifiers; they are looked for in every file before the completion is signed. Raises `EvidenceInvalid`
-    for one that is found, for an envelope that the key did not sign, and for a case that contradicts its verdicts.
+    `earlier` maps `policy-commitment`, `verification-001` ... to the envelopes signed before.
+    `forbidden` holds the person's identifiers; they are looked for in every file before the
+    completion is signed. Raises `EvidenceInvalid` for one that is found, for an envelope that the
+    key did not sign, and for a case that contradicts its verdicts.
     """
-    secrets = tuple(forbidden)
     files = {
         REPORT: report.render(case).encode(),
         PUBLIC_KEY: keys.public_pem(key.public_key()),
@@ -56,18 +61,17 @@ def assemble(
         readme_sha256=_digest(files[README]),
         earlier={f"{name}.dsse.json": _digest(earlier[name]) for name in earlier},
     )
-    prose = {name: files[name] for name in (REPORT, README)}
-    refuse_personal_data(prose, secrets, own_words=report.own_words())
-    rest = {name: content for name, content in files.items() if name not in prose}
-    refuse_personal_data({**rest, f"{COMPLETION}.pae": payload}, secrets)
+    refuse_personal_data(
+        files | {f"{COMPLETION}.pae": payload}, forbidden, own_words=report.own_words()
+    )
     return files | _triple(COMPLETION, dsse.sign(payload, key), key.public_key())
 
 
 def write(out: Path, files: Mapping[str, bytes]) -> str:
     """Write the canonical zip and return its SHA-256.
 
-    Beside `out` first, then renamed: a reader never sees half a bundle. Raises `Unavailable` (DISK); nothing is left
-    behind then.
+    Beside `out` first, then renamed: a reader never sees half a bundle. Raises `Unavailable`
+    (DISK); nothing is left behind then.
     """
     content = archive.pack(files)
     partial = out.with_name(out.name + ".partial")
@@ -89,7 +93,9 @@ def write(out: Path, files: Mapping[str, bytes]) -> str:
 
 
 def _triple(name: str, envelope: bytes, public_key: ec.EllipticCurvePublicKey) -> dict[str, bytes]:
-    """An envelope, the bytes that were signed, and the signature alone, for tools that know no DSSE."""
+    """An envelope, the bytes that were signed, and the signature alone, for tools that know no
+    DSSE.
+    """
     place = f"{name}.dsse.json"
     payload = dsse.open_envelope(envelope, [public_key], place=place)
     parsed = dsse.parse(envelope, place=place)

@@ -8,21 +8,22 @@ import rfc8785
 
 from domain.errors import Code, EvidenceInvalid
 
-Json: TypeAlias = "str | int | bool | None | Sequence[Json] | Mapping[str, Json]"
-"""JSON without floats: a rate is a decimal string, so that no two languages print it differently."""
+Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
+"""JSON without floats: a rate is a decimal string, so that all languages print it alike."""
 
 
 def dumps(value: Json) -> bytes:
     """The RFC 8785 bytes of `value`. Raises `TypeError` for a float, wherever it is."""
     _refuse_floats(value)
-    return rfc8785.dumps(value)  # type: ignore[arg-type]
+    return rfc8785.dumps(value)
 
 
 def loads(data: bytes, *, place: str) -> dict[str, object]:
     """Read one JSON object.
 
-    Raises `EvidenceInvalid` for bytes that are not UTF-8 JSON, for a duplicate key (two readers would see two
-    statements), for NaN and Infinity, for floats, for nesting too deep to read, and for anything but an object.
+    Raises `EvidenceInvalid` for bytes that are not UTF-8 JSON, for a duplicate key (two readers
+    would see two statements), for NaN and Infinity, for floats, for nesting too deep to read, and
+    for anything but an object.
     """
     try:
         value = json.loads(

@@ -1,7 +1,8 @@
-"""Before, after and never seen, side by side: dots with their 95 % intervals, as SVG to stand inside the page.
+"""Before, after and never seen, side by side: dots with their 95 % intervals, as SVG to stand
+inside the page.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; shapes differ as well, for print in
-grey. Labels come from the report's own vocabulary, never from data.
+Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; shapes differ as
+well, for print in grey. Labels come from the report's own vocabulary, never from data.
 """
 
 import re
@@ -35,7 +36,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The horizontal axis: what it shows, its ends (None: from the data), and a line to compare with."""
+    """The horizontal axis: what it shows, its ends (None: from the data), and a line to compare
+    with.
+    """
 
     caption: str
     low: float | None = None
@@ -107,7 +110,7 @@ def _dress(axes: "Axes", rows: Sequence[Row], scale: Scale) -> None:
 
 
 def _inline(document: str) -> str:
-    """The `<svg>` element of an SVG document: no prolog, no metadata, no link to anything outside."""
+    """The `<svg>` element of an SVG document: no prolog, no metadata, no link to the outside."""
     element = document[document.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     element = re.sub(r'\sxmlns:xlink="[^"]*"', "", element, count=1).replace("xlink:href", "href")

@@ -1,6 +1,7 @@
 """Steps 8 to 10 of the protocol in verify.py: do the verified statements of a bundle fit together?
 
-Everything read here was signed; what is in doubt is whether the signer left something out or claimed too much.
+Everything read here was signed; what is in doubt is whether the signer left something out or
+claimed too much.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +39,7 @@ class Attempted:
 
 
 def subjects(completion: Fields, files: Mapping[str, bytes]) -> None:
-    """Step 8: the completion names every other file by its digest, and no file that is not there."""
+    """Step 8: the completion names every other file by its digest, and none that is missing."""
     place = "completion.dsse.json"
     named: dict[str, str] = {}
     for subject in rows(completion, "subject", place):
@@ -58,7 +59,9 @@ def subjects(completion: Fields, files: Mapping[str, bytes]) -> None:
 
 
 def one_case(predicates: Mapping[str, Fields], files: Mapping[str, bytes]) -> None:
-    """Step 9: one request, one policy, one run; the commitment came first and no attempt is missing."""
+    """Step 9: one request, one policy, one run; the commitment came first and no attempt is
+    missing.
+    """
     place = "completion.dsse.json"
     completion = predicates["completion"]
     request = take(completion, "request", dict, place)
@@ -92,7 +95,9 @@ def _committed_first(
     verifications: list[Attempted],
     files: Mapping[str, bytes],
 ) -> None:
-    """The commitment names the policy and models of the completion, and everything measured points back to it."""
+    """The commitment names the policy and models of the completion, and everything measured points
+    back to it.
+    """
     place = "policy-commitment.dsse.json"
     if commitment.get("policy") != completion.get("policy"):
         raise _invalid(place, "commits to another policy than the completion names")
@@ -117,7 +122,9 @@ def _committed_first(
 
 
 def verdicts(predicates: Mapping[str, Fields]) -> None:
-    """Step 10: a model passed only if its last attempt's statement says so, on every attack committed to."""
+    """Step 10: a model passed only if its last attempt's statement says so, on every attack
+    committed to.
+    """
     place = "completion.dsse.json"
     completion = predicates["completion"]
     status = take(take(completion, "request", dict, place), "status", str, place)
@@ -127,15 +134,17 @@ def verdicts(predicates: Mapping[str, Fields]) -> None:
     attacks = predicates.get("policy-commitment", {}).get("attacks", [])
     for model in rows(completion, "models", place):
         claimed = take(model, "outcome", str, place) == Outcome.PASS
-        verification = last.get(take(model, "name", str, place))
-        if claimed and (verification is None or not _passed(verification, attacks)):
+        final = last.get(take(model, "name", str, place))
+        if claimed and (final is None or not _passed(final, attacks)):
             raise _invalid(place, "says that a model passed, and its last statement does not")
         if status == "fulfilled" and not claimed:
             raise _invalid(place, "says fulfilled, and not every model passed")
 
 
 def _passed(verification: Attempted, attacks: object) -> bool:
-    """Whether the statement's verdict is PASS on one check or more, with a result for every attack committed to."""
+    """Whether the statement's verdict is PASS on one check or more, with a result for every attack
+    committed to.
+    """
     verdict, after = verification.fields.get("verdict"), verification.fields.get("after")
     if (
         not isinstance(verdict, dict)
@@ -170,7 +179,9 @@ def _listed(attempt: Fields, place: str) -> tuple[int, str, str]:
 
 
 def take(fields: Fields, name: str, kind: type[T], place: str) -> T:
-    """A field of that type. Raises `EvidenceInvalid` at `place` when it is missing or something else."""
+    """A field of that type. Raises `EvidenceInvalid` at `place` when it is missing or something
+    else.
+    """
     value = fields.get(name)
     if not isinstance(value, kind):
         raise _invalid(place, f"has no usable field {name}", Code.BUNDLE_UNREADABLE)

@@ -1,33 +1,35 @@
-"""The check that needs no code of ours: commands for a shell with OpenSSL, as the report and the README print them."""
+"""The check that needs no code of ours: commands for a shell with OpenSSL, as the report and the
+README print them.
+"""
+
+_WHOSE = (
+    "Whose key is it? Compare this fingerprint with the one the controller gave you by another way "
+    "(a letter, a phone call, a web page). Without this step the signatures show only that one key "
+    "made them all."
+)
+_EVERY = "for s in *.sig; do openssl dgst -sha256 -verify public.pem -signature"
+_NAMED = (
+    "for f in $(ls | grep -v -e '^completion' -e 'pae$' -e 'sig$'); do "
+    'grep -q "$(openssl dgst -sha256 -r "$f" | cut -c1-64)" completion.pae '
+    '&& echo "$f named" || echo "$f NOT NAMED"; done'
+)
 
 COMMANDS: tuple[tuple[str, str], ...] = (
-    (
-        "Whose key is it? Compare this fingerprint with the one the controller gave you by another way "
-        "(a letter, a phone call, a web page). Without this step the signatures show only that one key made them all.",
-        "openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256",
-    ),
+    (_WHOSE, "openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256"),
     (
         'Was the final statement signed with it? It must answer "Verified OK".',
         "openssl dgst -sha256 -verify public.pem -signature completion.sig completion.pae",
     ),
     (
-        'Were the earlier statements? Every line must say "Verified OK".',
-        'for s in *.sig; do openssl dgst -sha256 -verify public.pem -signature "$s" "${s%.sig}.pae"; done',
+        'Were all the others? Every line must say "Verified OK".',
+        f'{_EVERY} "$s" "${{s%.sig}}.pae"; done',
     ),
+    ("The digest of the report you are reading:", "openssl dgst -sha256 report.html"),
     (
-        "The digest of the report you are reading:",
-        "openssl dgst -sha256 report.html",
+        'Does the final statement name report and other files? Every line must say "named".',
+        _NAMED,
     ),
-    (
-        'Does the final statement name this report and every other file? Every line must say "named".',
-        "for f in $(ls | grep -v -e '^completion' -e 'pae$' -e 'sig$'); do "
-        'grep -q "$(openssl dgst -sha256 -r "$f" | cut -c1-64)" completion.pae '
-        '&& echo "$f named" || echo "$f NOT NAMED"; done',
-    ),
-    (
-        "What was signed, in full:",
-        "cut -d' ' -f5- completion.pae",
-    ),
+    ("What was signed, in full:", "cut -d' ' -f5- completion.pae"),
 )
 
 

@@ -1,7 +1,8 @@
 """DSSE v1 envelopes: what is signed is the pre-authentication encoding, never the JSON around it.
 
-https://github.com/secure-systems-lab/dsse/blob/master/protocol.md. The signature is ECDSA P-256 over SHA-256,
-deterministic (RFC 6979), so that a run resumed after a crash signs the same bytes again.
+https://github.com/secure-systems-lab/dsse/blob/master/protocol.md. The signature is ECDSA P-256
+over SHA-256, deterministic (RFC 6979), so that a run resumed after a crash signs the same bytes
+again.
 """
 
 import base64
@@ -64,10 +65,11 @@ def open_envelope(
     *,
     place: str = "envelope",
 ) -> bytes:
-    """The payload, once one of `public_keys` has verified it; use these bytes and do not parse the envelope again.
+    """The payload, once one of `public_keys` has verified it; use these bytes and do not parse the
+    envelope again.
 
-    Raises `EvidenceInvalid` at `place`: SIGNATURE_INVALID when no key verifies any signature, BUNDLE_UNREADABLE when
-    it is no envelope around an in-toto statement.
+    Raises `EvidenceInvalid` at `place`: SIGNATURE_INVALID when no key verifies any signature,
+    BUNDLE_UNREADABLE when it is no envelope around an in-toto statement.
     """
     parsed = parse(envelope, place=place)
     message = pae(parsed.payload_type, parsed.payload)
@@ -77,7 +79,7 @@ def open_envelope(
     raise EvidenceInvalid(
         Code.SIGNATURE_INVALID,
         place=place,
-        remedy="no signature in it was made with the key; the file was changed or another key signed it",
+        remedy="not signed with the key; it was changed, or another key signed it",
     )
 
 
@@ -116,9 +118,8 @@ def _verifies(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) 
 def _decode(text: object, place: str) -> bytes:
     """Standard or URL-safe base64; the DSSE protocol lets a producer choose either."""
     try:
-        if not isinstance(text, str) or not text:
-            raise ValueError("no text")
-        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+        found = str(text).replace("-", "+").replace("_", "/") if isinstance(text, str) else "?"
+        return base64.b64decode(found, validate=True)
     except (ValueError, binascii.Error):
         raise EvidenceInvalid(
             Code.BUNDLE_UNREADABLE, place=place, remedy="a field is not base64"

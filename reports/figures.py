@@ -1,10 +1,13 @@
-"""Numbers as a reader wants them: counts with thin spaces, percents and intervals without false precision."""
+"""Numbers as a reader wants them: counts with thin spaces, percents and intervals without false
+precision.
+"""
 
-from math import isfinite
+from math import isfinite, isnan
 
 from domain.outcomes import Estimate
 
-_THIN, _NARROW = "\u2009", "\u202f"  # thin space; narrow no-break space
+NOTHING = "\u2013"  # an en dash, where nothing was measured
+_NARROW, _MINUS = "\u202f", "\u2212"  # narrow no-break space; a true minus sign
 _CERTAIN = 0.05  # one-sided upper bounds are at 95 %
 
 
@@ -20,14 +23,15 @@ def percent(value: float) -> str:
     hundredth = 100 * value
     if 0 < hundredth < 0.1:
         return f"<{_NARROW}0.1{_NARROW}%"
-    digits = 1 if hundredth < 10 and hundredth != int(hundredth) or 99 < hundredth < 100 else 0
+    small = hundredth < 10 and hundredth != int(hundredth)
+    digits = 1 if small or 99 < hundredth < 100 else 0
     return f"{hundredth:.{digits}f}{_NARROW}%"
 
 
 def plain(value: float) -> str:
     """Three significant digits, no exponent for what people meet."""
     if not isfinite(value):
-        return "not a number" if value != value else ("beyond any" if value > 0 else "below any")  # noqa: PLR0124
+        return "not a number" if isnan(value) else "infinite"
     if value and not 0.001 <= abs(value) < 1e6:
         return f"{value:.2e}"
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
@@ -52,5 +56,16 @@ def interval(estimate: Estimate, *, proportion: bool) -> str:
 
 
 def zero_bound(trials: int) -> float:
-    """The one-sided 95 % upper bound of a rate after no hit in `trials`: 1 - 0.05^(1/n) (Clopper-Pearson)."""
-    return 1 - _CERTAIN ** (1 / trials)
+    """The one-sided 95 % upper bound of a rate after no hit in `trials`: 1 - 0.05^(1/n)
+    (Clopper-Pearson).
+    """
+    return float(1 - _CERTAIN ** (1 / trials))
+
+
+def change(value: float, unit: str) -> str:
+    """+3.1 %, \u22120.4 points; no sign for nothing."""
+    if not isfinite(value):
+        return NOTHING
+    digits = f"{abs(value):.1f}"
+    sign = "" if digits == "0.0" else ("+" if value > 0 else _MINUS)
+    return f"{sign}{digits}{_NARROW}{unit}"

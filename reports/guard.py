@@ -1,12 +1,14 @@
-"""Nothing is signed or handed out that holds an identifier of the person: the last look before the signature.
+"""Nothing is signed or handed out that holds an identifier of the person: the last look before the
+signature.
 
-Three things are looked for in a payload: the identifier as a person reads it (case, accents and HTML or JSON escapes
-folded), its bytes in other clothes (base64 at any alignment, hex, percent-encoding), and the bare digits of a number
-of seven digits and more. Matches begin and end at a word's edge, so that "Ann" is not found in "annotated".
+Three things are looked for in a payload: the identifier as a person reads it (case, accents and
+HTML or JSON escapes folded), its bytes in other clothes (base64 at any alignment, hex,
+percent-encoding), and the bare digits of a number of seven digits and more. Matches begin and end
+at a word's edge, so that "Ann" is not found in "annotated".
 
-Two things cannot be told apart from the report's own content and are left out, on purpose and in writing: numbers of
-fewer than five digits (a count of documents may be the same), and a single word that the product itself prints on
-every report (a person may be called Mark). The statements hold no words at all, so nothing is left out there.
+Two things cannot be told apart from the product's own text and are left out, on purpose and in
+writing: numbers of fewer than five digits (a count of documents may be the same), and a single word
+that the product itself writes (a person may be called Mark).
 """
 
 import base64
@@ -20,6 +22,7 @@ from urllib.parse import quote, quote_plus
 from domain.errors import Code, EvidenceInvalid
 from domain.secrecy import Secret
 
+_JOINTS = re.compile(r"[-_.:/]+")  # what stands for a space in file names and codes
 _MIN_DIGITS, _MIN_BARE_DIGITS = 5, 7  # see the docstring; 7 digits: a local phone number
 _MIN_ENCODED = 8  # characters of base64 or hex: shorter ones occur in random digests
 
@@ -32,24 +35,24 @@ def refuse_personal_data(
 ) -> None:
     """Raise `EvidenceInvalid` (PERSONAL_DATA_IN_EVIDENCE) when an identifier occurs in a payload.
 
-    `payloads` maps file names to bytes; the error names the file and nothing that was found. `own_words` are words of
-    the product's own fixed texts, casefolded: a one-word identifier among them is not looked for as a word.
+    `payloads` maps file names to bytes; the error names the file and nothing that was found.
+    `own_words` are words of the product's own fixed texts, casefolded: a one-word identifier among
+    them is not looked for as a word.
     """
     identifiers = [secret.reveal().strip() for secret in forbidden]
     for name, payload in payloads.items():
-        text = payload.decode("utf-8", "replace")
-        views = {_fold(text), _fold(html.unescape(text))}
-        digits = _digit_runs(html.unescape(text))
+        text = html.unescape(payload.decode("utf-8", "replace"))
+        plain, loose, digits = _fold(text), _fold(_JOINTS.sub(" ", text)), _digit_runs(text)
         for identifier in identifiers:
             if (
-                any(_reads(identifier, view, own_words) for view in views)
+                _reads(identifier, plain, loose, own_words)
                 or any(form in payload for form in _encoded(identifier))
                 or _bare_digits(identifier) in digits
             ):
                 raise EvidenceInvalid(
                     Code.PERSONAL_DATA_IN_EVIDENCE,
                     place=name,
-                    remedy="holds an identifier of the person; nothing was signed, so report this as a defect",
+                    remedy="holds an identifier of the person; nothing was signed",
                 )
 
 
@@ -64,17 +67,25 @@ def _fold(text: str) -> str:
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
-def _reads(identifier: str, view: str, own_words: frozenset[str]) -> bool:
-    """Whether a reader finds the identifier in the folded text."""
+def _reads(identifier: str, plain: str, loose: str, own_words: frozenset[str]) -> bool:
+    """Whether a reader finds the identifier in the folded text, or in it with its joints opened."""
     folded = _fold(identifier)
-    number = not re.search(r"[^\W\d_]", folded)
     if not folded or folded in own_words:
         return False
-    if number and sum(c.isdigit() for c in folded) < _MIN_DIGITS:
-        return False
-    before, after = (r"(?<![\w.])", r"(?!\w|\.\d)") if number else (r"(?<!\w)", r"(?!\w)")
-    forms = {folded, _fold(json.dumps(identifier)[1:-1])}
-    return any(re.search(before + re.escape(form) + after, view) for form in forms)
+    if not re.search(r"[^\W\d_]", folded):  # a number
+        enough = sum(c.isdigit() for c in folded) >= _MIN_DIGITS
+        return enough and _between(r"(?<![\w.])", folded, r"(?!\w|\.\d)", plain)
+    opened = _fold(_JOINTS.sub(" ", identifier))
+    escaped = _fold(json.dumps(identifier)[1:-1])
+    return (
+        _between(r"(?<!\w)", folded, r"(?!\w)", plain)
+        or _between(r"(?<!\w)", escaped, r"(?!\w)", plain)
+        or (bool(opened) and _between(r"(?<!\w)", opened, r"(?!\w)", loose))
+    )
+
+
+def _between(before: str, what: str, after: str, text: str) -> bool:
+    return re.search(before + re.escape(what) + after, text) is not None
 
 
 def _encoded(identifier: str) -> Iterator[bytes]:
@@ -101,5 +112,5 @@ def _bare_digits(identifier: str) -> str:
 
 def _digit_runs(text: str) -> frozenset[str]:
     """Every run of digits in the text, with the separators inside it taken out."""
-    runs = re.findall(r"(?<![\w.])[+(]?\d[\d ()/+-]*\d(?![\w.])", text)
+    runs = re.findall(r"(?<![\w.])[+(]?\d[\d ()/+-]*\d(?!\w|\.\d)", text)
     return frozenset(re.sub(r"\D", "", run) for run in runs)

@@ -1,6 +1,8 @@
-"""The signing key: one ECDSA P-256 pair on disk, and its name (keyid = SHA-256 of the public key's DER form).
+"""The signing key: one ECDSA P-256 pair on disk, and its name (keyid = SHA-256 of the public key's
+DER form).
 
-P-256 because every stock tool checks it: `openssl dgst -verify`, cosign, securesystemslib (compliance.md, 6.2).
+P-256 because every stock tool checks it: `openssl dgst -verify`, cosign, securesystemslib
+(compliance.md, 6.2).
 """
 
 import os
@@ -30,8 +32,8 @@ class KeyPair:
 def create(folder: Path, passphrase: bytes | None) -> KeyPair:
     """Make a pair in `folder`: PKCS#8 PEM (mode 0600, encrypted under `passphrase`) and SPKI PEM.
 
-    Raises `RequestRejected` (KEY_EXISTS) where a pair is already there: a key is never overwritten, because evidence
-    signed with it is checked for years.
+    Raises `RequestRejected` (KEY_EXISTS) where a pair is already there: a key is never overwritten,
+    because evidence signed with it is checked for years.
     """
     private, public = folder / PRIVATE_NAME, folder / PUBLIC_NAME
     for path in (private, public):
@@ -63,8 +65,8 @@ def create(folder: Path, passphrase: bytes | None) -> KeyPair:
 def load_private(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
     """Read the private key.
 
-    Raises `RequestRejected`: KEY_MISSING, KEY_UNSAFE (others may read the file), KEY_UNREADABLE (not a P-256 key in
-    PEM, or the passphrase does not open it).
+    Raises `RequestRejected`: KEY_MISSING, KEY_UNSAFE (others may read the file), KEY_UNREADABLE
+    (not a P-256 key in PEM, or the passphrase does not open it).
     """
     if not path.is_file():
         raise RequestRejected(
@@ -94,7 +96,9 @@ def load_private(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivat
 
 
 def load_public(pem: bytes, *, place: str = "public.pem") -> ec.EllipticCurvePublicKey:
-    """Read a public key. Raises `EvidenceInvalid` (SIGNATURE_INVALID) unless it is a P-256 key in PEM."""
+    """Read a public key. Raises `EvidenceInvalid` (SIGNATURE_INVALID) unless it is a P-256 key in
+    PEM.
+    """
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
@@ -116,7 +120,9 @@ def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
 
 
 def keyid(key: ec.EllipticCurvePublicKey) -> str:
-    """SHA-256 of the SubjectPublicKeyInfo in DER, as lowercase hex: the fingerprint that two people compare."""
+    """SHA-256 of the SubjectPublicKeyInfo in DER, as lowercase hex: the fingerprint that two people
+    compare.
+    """
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -132,13 +138,11 @@ def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncry
 def _why_unreadable(passphrase: bytes | None) -> str:
     if passphrase:
         return "the passphrase does not open this key, or the file is no private key in PEM form"
-    return (
-        "the key is encrypted and no passphrase is set, or the file is no private key in PEM form"
-    )
+    return "encrypted and no passphrase is set, or not a private key in PEM form"
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Create the file with its mode from the first moment on; `FileExistsError` when it is there."""
+    """Create the file with its mode from the start; `FileExistsError` when it is there."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

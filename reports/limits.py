@@ -1,7 +1,8 @@
-"""What a case does not prove: the standard limit statements, their codes, and which of them a case needs.
+"""What a case does not prove: the standard limit statements, their codes, and which of them a case
+needs.
 
-The codes go into the signed completion (`CaseFile.limits`), the sentences into the report. After compliance.md,
-section 7, and the papers named there.
+The codes go into the signed completion (`CaseFile.limits`), the sentences into the report. After
+compliance.md, section 7, and the papers named there.
 """
 
 from types import MappingProxyType
@@ -11,69 +12,79 @@ from domain.outcomes import CaseFile, Estimate
 LIMITS = MappingProxyType(
     {
         "weights_prove_nothing": (
-            "Nobody can read from a model's weights that a text was never in its training data: the same weights can "
-            "come from data with and without it (Thudi et al., 2022). This report says which procedure ran on which "
-            "files and what the named attacks measured."
+            "Nobody can read from a model's weights that a text was never in its training data: "
+            "the same weights can come from data with and without it (Thudi et al., 2022). This "
+            "report says which procedure ran on which files and what the named attacks measured."
         ),
         "named_attacks_only": (
-            "Only the attacks named here were run, with their prompts and their number of trials. Another attack, "
-            "another prompt or more trials may find what these did not."
+            "Only the attacks named here were run, with their prompts and their number of trials. "
+            "Another attack, another prompt or more trials may find what these did not."
         ),
         "zero_hits_bound": (
-            "Zero hits is not zero risk. With no hit in n trials the true rate can still be as high as 8.9 % for "
-            "n = 32, 4.6 % for 64, 2.3 % for 128, 1.0 % for 299 and 0.5 % for 598 (one-sided upper bound at 95 %; the "
-            "intervals in the tables are two-sided and reach a little higher)."
+            "Zero hits is not zero risk. With no hit in n trials the true rate can still be as "
+            "high as 8.9 % for n = 32, 4.6 % for 64, 2.3 % for 128, 1.0 % for 299 and 0.5 % for "
+            "598 (one-sided upper bound at 95 %; the intervals in the tables are two-sided and "
+            "reach a little higher)."
         ),
         "few_spans": (
-            "This person has few passages in the training text. With three trials even zero hits leave a rate of up "
-            "to 63 % possible, and no attack can do better than that."
+            "This person has few passages in the training text. With three trials even zero hits "
+            "leave a rate of up to 63 % possible, and no attack can do better than that."
         ),
         "inconclusive_is_not_pass": (
-            "INCONCLUSIVE is not PASS. It means that the measurements cannot tell, most often because the model gave "
-            "little away to begin with or because there were too few trials."
+            "INCONCLUSIVE is not PASS. It means that the measurements cannot tell, most often "
+            "because the model gave little away to begin with or because there were too few "
+            "trials."
         ),
         "no_retrained_model": (
-            "No model was retrained from the beginning without this person's data, so the model after erasure was "
-            "compared with itself before and with people it never saw, not with such a model."
+            "No model was retrained from the beginning without this person's data, so the model "
+            "after erasure was compared with itself before and with people it never saw, not with "
+            "such a model."
         ),
         "same_key": (
-            "The operator who erased and the verifier who measured are the same party and hold the same key. A "
-            "dishonest operator could invent numbers. The defence is to run the attacks again on the model after "
-            "erasure, whose digest is given here."
+            "The operator who erased and the verifier who measured are the same party and hold the "
+            "same key. A dishonest operator could invent numbers. The defence is to run the "
+            "attacks again on the model after erasure, whose digest is given here."
         ),
         "names_not_unlearned": (
-            "The person's name itself was taken out of the texts but was not made unlikely in the model: it is the "
-            "word by which a secret is asked for. The model may still write the name, and may still connect it with "
-            "things that are not personal records."
+            "The person's name itself was taken out of the texts but was not made unlikely in the "
+            "model: it is the word by which a secret is asked for. The model may still write the "
+            "name, and may still connect it with things that are not personal records."
         ),
         "uncertain_spans": (
-            "Some findings could not be assigned to this person or to another one. They were counted and left in "
-            "place, so that nobody else's record was changed."
+            "Some findings could not be assigned to this person or to another one. They were "
+            "counted and left in place, so that nobody else's record was changed."
         ),
         "detectors_miss": (
-            "The search finds what its detectors can recognise: the identifiers given in the request in their usual "
-            "written forms, and patterns near them. Nicknames, descriptions and spelling mistakes can be missed."
+            "The search finds what its detectors can recognise: the identifiers given in the "
+            "request in their usual written forms, and patterns near them. Nicknames, descriptions "
+            "and spelling mistakes can be missed."
         ),
         "membership_weak": (
-            "Membership tests on one person are weak: the groups are small and differ in more than membership. An "
-            "AUC near 0.5 shows that this test cannot tell, and a value far below 0.5 can itself be a trace."
+            "Membership tests on one person are weak: the groups are small and differ in more than "
+            "membership. An AUC near 0.5 shows that this test cannot tell, and a value far below "
+            "0.5 can itself be a trace."
         ),
         "full_precision_only": (
-            "Only the weights as saved were attacked. Erased content has come back after quantisation to few bits "
-            "(Zhang et al., 2025) and after further training; neither was tested."
+            "Only the weights as saved were attacked. Erased content has come back after "
+            "quantisation to few bits (Zhang et al., 2025) and after further training; neither was "
+            "tested."
         ),
         "copies_not_searched": (
-            "Backups, caches, indexes, adapters, models derived from this one and copies at recipients were not "
-            "searched. The original corpus and the model before erasure exist until the controller destroys them."
+            "Backups, caches, indexes, adapters, models derived from this one and copies at "
+            "recipients were not searched. The original corpus and the model before erasure exist "
+            "until the controller destroys them."
         ),
         "no_outside_time": (
-            "The times in this report come from the operator's clock. No outside time stamp was used."
+            "The times in this report come from the operator's clock. No outside time stamp was "
+            "used."
         ),
         "no_controls_after": (
-            "There are measurements of only a part of the attempts, because the others did not get as far as the "
-            "attacks."
+            "There are measurements of only a part of the attempts, because the others did not get "
+            "as far as the attacks."
         ),
-        "not_searched": "Nothing was searched and nothing was changed, because the request was withdrawn before.",
+        "not_searched": (
+            "Nothing was searched and nothing was changed: the request was withdrawn before."
+        ),
     }
 )
 
@@ -81,7 +92,7 @@ _FEW_TRIALS = 20  # below this, zero hits leave more than 14 % possible (one-sid
 
 
 def limits_for(case: CaseFile) -> tuple[str, ...]:
-    """The codes of the limit statements that the facts of a case call for, sorted; for `CaseFile.limits`."""
+    """The codes of the limits that the facts of a case call for, sorted; for `CaseFile.limits`."""
     if case.status == "withdrawn":
         return ("no_outside_time", "not_searched")
     codes = {"copies_not_searched", "detectors_miss", "no_outside_time", "same_key"}
@@ -111,7 +122,7 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
 
 
 def _rates_after(case: CaseFile) -> list[Estimate]:
-    """The person's extraction-like rates after the last attempt that was measured, over all models."""
+    """The person's rates after the last attempt that was measured, over all models."""
     found: list[Estimate] = []
     for model in case.models:
         measured = [a.after for a in model.attempts if a.after is not None]

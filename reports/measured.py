@@ -1,22 +1,23 @@
-"""The rows of "what the model gave away" and "what it cost": two assessments laid side by side."""
+"""The rows of "what the model gave away" and "what it cost": two assessments side by side."""
 
 from dataclasses import dataclass
 
 from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Score
 from reports import words
 from reports.charts import Row, Scale
-from reports.figures import headline, interval, percent, zero_bound
+from reports.figures import NOTHING, change, headline, interval, percent, zero_bound
 
-_PROPORTIONS = frozenset({"rate", "share", "probability", "fraction", "proportion", "accuracy"})
 _RATE = Scale("share of trials", 0.0, 1.0, percent=True)
 _AUC = Scale("AUC: 0.5 is a coin toss, 1 tells every text apart", 0.0, 1.0, reference=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One number of the table: what is read first, its interval, a remark; all empty where nothing was measured."""
+    """One number of the table: what is read first, its interval, a remark; all empty where nothing
+    was measured.
+    """
 
-    main: str = "–"
+    main: str = NOTHING
     detail: str = ""
     remark: str = ""
 
@@ -59,7 +60,9 @@ def last_measured(model: ModelErasure) -> Attempt | None:
 
 
 def groups(before: Assessment | None, after: Assessment | None) -> tuple[Group, ...]:
-    """Every metric of every attack of either assessment, in the order they were measured; known or not."""
+    """Every metric of every attack of either assessment, in the order they were measured; known or
+    not.
+    """
     found: dict[str, dict[str, list[Score | None]]] = {}
     for index, assessment in enumerate((before, after)):
         for attack in assessment.attacks if assessment else ():
@@ -69,14 +72,14 @@ def groups(before: Assessment | None, after: Assessment | None) -> tuple[Group, 
     return tuple(
         Group(
             words.say(words.ATTACKS, attack).capitalize(),
-            tuple(_line(attack, metric, *pair) for metric, pair in metrics.items()),
+            tuple(_line(metric, *pair) for metric, pair in metrics.items()),
         )
         for attack, metrics in found.items()
     )
 
 
 def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ...]:
-    """Perplexity and other people's records, before and after; nothing where neither was measured."""
+    """Perplexity and other people's records, before and after; nothing where not measured."""
     if before is None and after is None:
         return ()
     old, new = (a.utility if a else None for a in (before, after))
@@ -98,15 +101,20 @@ def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ..
     )
 
 
-def _line(attack: str, metric: str, before: Score | None, after: Score | None) -> Line:
-    """One metric. A comparison (contrast) stands for both groups at once and needs no control column."""
+def _line(metric: str, before: Score | None, after: Score | None) -> Line:
+    """One metric. A comparison (contrast) stands for both groups at once and needs no control
+    column.
+    """
     known = after or before
     assert known is not None  # a metric is listed because one of the two has it
-    label, note = words.METRICS.get(
-        (attack, metric), (metric.replace("_", " "), "No words for this metric yet.")
-    )
+    label, note = words.METRICS.get(metric, (metric.replace("_", " "), ""))
     if known.contrast is not None:
-        row = Row(label, before and before.contrast, after and after.contrast, None)
+        row = Row(
+            label,
+            before.contrast if before else None,
+            after.contrast if after else None,
+            None,
+        )
         return Line(
             label,
             note,
@@ -116,9 +124,16 @@ def _line(attack: str, metric: str, before: Score | None, after: Score | None) -
             row,
             _AUC,
         )
-    proportion = known.members.hits is not None or known.unit in _PROPORTIONS
-    row = Row(label, before and before.members, after and after.members, known.controls)
-    unit = "" if proportion else known.unit
+    proportion = (
+        known.members.hits is not None or metric in words.PROPORTIONS or metric.startswith("el_")
+    )
+    row = Row(
+        label,
+        before.members if before else None,
+        after.members if after else None,
+        known.controls,
+    )
+    unit = known.unit if known.unit in words.UNITS else ""
     return Line(
         label,
         note,
@@ -145,13 +160,11 @@ def _cell(estimate: Estimate | None, unit: str, *, proportion: bool) -> Cell:
 
 def _relative(before: Estimate | None, after: Estimate | None) -> str:
     if before is None or after is None or not before.value:
-        return "–"
-    change = after.value / before.value - 1
-    return f"{'+' if change >= 0 else '−'}{percent(abs(change))}"  # noqa: RUF001  a true minus sign
+        return NOTHING
+    return change(100 * (after.value / before.value - 1), "%")
 
 
 def _points(before: Estimate | None, after: Estimate | None) -> str:
     if before is None or after is None:
-        return "–"
-    change = 100 * (after.value - before.value)
-    return f"{'+' if change >= 0 else '−'}{abs(change):.1f} points"  # noqa: RUF001  a true minus sign
+        return NOTHING
+    return change(100 * (after.value - before.value), "points")

@@ -1,4 +1,6 @@
-"""The report a data-protection officer hands on: one page, verdict first, nothing loaded from outside."""
+"""The report a data-protection officer hands on: one page, verdict first, nothing loaded from
+outside.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from domain import outcomes
 from domain.outcomes import Attempt, CaseFile, Estimate, ModelErasure, Outcome
 from reports import charts, words
 from reports.commands import COMMANDS
@@ -79,21 +82,10 @@ def render(case: CaseFile) -> str:
 
 
 def own_words() -> frozenset[str]:
-    """Every word of the page's fixed texts, for `guard.refuse_personal_data`."""
-    sources = [path.read_text("utf-8") for path in sorted(_FOLDER.glob("*.j2"))]
-    sources += [(_FOLDER / name).read_text("utf-8") for name in _PROSE]
-    return words_of(*sources)
-
-
-_PROSE = (
-    "charts.py",
-    "commands.py",
-    "figures.py",
-    "limits.py",
-    "measured.py",
-    "report.py",
-    "words.py",
-)
+    """Every word that the product itself writes into evidence, for `guard.refuse_personal_data`."""
+    records = Path(outcomes.__file__).parent
+    sources = [*_FOLDER.glob("*.j2"), *_FOLDER.glob("*.py"), *records.glob("*.py")]
+    return words_of(*(path.read_text("utf-8") for path in sorted(sources)))
 
 
 def _say(code: str, table: str) -> str:
@@ -109,7 +101,9 @@ def _limit_codes(case: CaseFile) -> list[str]:
 
 
 def _digests(case: CaseFile) -> list[tuple[str, str]]:
-    """Every digest and commitment of the case, with its label; those that do not exist are left out."""
+    """Every digest and commitment of the case, with its label; those that do not exist are left
+    out.
+    """
     named = [
         ("policy", case.policy_sha256),
         ("person (commitment)", case.subject_commitment),
@@ -136,31 +130,36 @@ def _timeline(case: CaseFile) -> Timeline:
 def _lead(case: CaseFile) -> str:
     """What happened, in two or three sentences for somebody who reads nothing else."""
     spans = sum(corpus.spans for corpus in case.corpora)
-    searched = _number(len(case.corpora), "corpus", "corpora")
-    removed = f"{_number(spans, 'passage', 'passages')} about this person {'was' if spans == 1 else 'were'} taken out of {searched}"
-    failed = [m for m in case.models if m.outcome is not Outcome.PASS]
+    documents = sum(corpus.documents for corpus in case.corpora)
+    failed = sum(model.outcome is not Outcome.PASS for model in case.models)
+    models, corpora = len(case.models), _number(len(case.corpora), "corpus", "corpora")
+    removed = (
+        f"{_number(spans, 'passage', 'passages')} about this person "
+        f"{'was' if spans == 1 else 'were'} taken out of {corpora}"
+    )
     if case.status == "fulfilled" and not case.models:
         return f"{removed}. No model in the catalogue was trained on them."
     return {
         "fulfilled": (
-            f"{removed}, and {_number(len(case.models), 'model was', 'models were')} changed. Afterwards the attacks "
-            "that were fixed before the run found no more than the policy allows."
+            f"{removed}, and {_number(models, 'model was', 'models were')} changed. Afterwards the "
+            "attacks that were fixed before the run found no more than the policy allows."
         ),
         "not_erased": (
-            f"{removed}, but {len(failed)} of {_number(len(case.models), 'model', 'models')} did not pass the attacks "
-            "that were fixed before the run. A model that did not pass is not put into service. The duty to erase "
-            "stands."
+            f"{removed}, but {failed} of {_number(models, 'model', 'models')} did not pass the "
+            "attacks that were fixed before the run. A model that did not pass is not put into "
+            "service. The duty to erase stands."
         ),
         "inconclusive": (
-            f"{removed}. Whether {_number(len(failed), 'model', 'models')} forgot cannot be shown with the "
-            "measurements at hand. This is not a pass, and the duty to erase stands."
+            f"{removed}. Whether {_number(failed, 'model', 'models')} forgot cannot be shown with "
+            "the measurements at hand. This is not a pass, and the duty to erase stands."
         ),
         "no_match": (
-            f"The identifiers of the request do not occur in {searched} searched "
-            f"({count(sum(c.documents for c in case.corpora))} documents). No corpus and no model was changed."
+            f"The identifiers of the request do not occur in the {count(documents)} documents of "
+            f"{corpora}. No corpus and no model was changed."
         ),
         "withdrawn": (
-            "The person took the request back before work began. No corpus was searched and no model was changed."
+            "The person took the request back before work began. No corpus was searched and no "
+            "model was changed."
         ),
     }[case.status]
 
@@ -203,14 +202,17 @@ def _sentence(model: ModelErasure, measured: Attempt | None) -> str:
     if before is None or not before.scores:
         return "This model was not measured."
     first = before.scores[0]
-    told = f"Before, it gave away {_hits(first.members)}"
+    told = f"Asked for this person's secrets, it gave them away in {_hits(first.members)} before"
     if after is None or not after.scores:
         return f"{told}. No attempt got as far as a measurement."
     last = after.scores[0]
-    return f"{told}. After, {_hits(last.members)}. For people it never saw: {_hits(last.controls)}."
+    return (
+        f"{told} and in {_hits(last.members)} after. "
+        f"For people it never saw, it guessed right in {_hits(last.controls)}."
+    )
 
 
 def _hits(estimate: Estimate) -> str:
     if estimate.hits is None:
         return percent(estimate.value)
-    return f"{count(estimate.hits)} of {_number(estimate.trials, 'secret', 'secrets')}"
+    return f"{count(estimate.hits)} of {_number(estimate.trials, 'try', 'tries')}"

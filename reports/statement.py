@@ -1,9 +1,10 @@
 """The signed statements of a case, one per phase: in-toto Statement v1 as RFC 8785 bytes.
 
-Numbers are integers or decimal strings, times RFC 3339 in UTC, digests lowercase hex, and every other string a short
-token without spaces: free text has no way in, so that no personal data has. Phases: `policy-commitment` (before the
-run), `verification` (one for each attempt, failed ones too), `completion` (names the digests of all the others).
-Shape after compliance.md, 12.2; https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md.
+Numbers are integers or decimal strings, times RFC 3339 in UTC, digests lowercase hex, and every
+other string a short token without spaces: free text has no way in, so that no personal data has.
+Phases: `policy-commitment` (before the run), `verification` (one for each attempt, failed ones
+too), `completion` (names the digests of all the others). Shape after compliance.md, 12.2;
+https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md.
 """
 
 import re
@@ -45,9 +46,9 @@ def predicate_type(phase: str) -> str:
 def statement(kind: str, subjects: Sequence[FileDigest], predicate: Mapping[str, Json]) -> bytes:
     """The RFC 8785 bytes of a statement about `subjects`.
 
-    Raises `EvidenceInvalid`: PERSONAL_DATA_IN_EVIDENCE for a string that is not a token (place = its path in the
-    predicate), DIGEST_MISMATCH for a subject without a lowercase SHA-256, EVIDENCE_MISSING for no subject at all.
-    `TypeError` for a float.
+    Raises `EvidenceInvalid`: PERSONAL_DATA_IN_EVIDENCE for a string that is not a token (place =
+    its path in the predicate), DIGEST_MISMATCH for a subject without a lowercase SHA-256,
+    EVIDENCE_MISSING for no subject at all. `TypeError` for a float.
     """
     if not subjects:
         raise EvidenceInvalid(
@@ -62,7 +63,7 @@ def statement(kind: str, subjects: Sequence[FileDigest], predicate: Mapping[str,
             )
     _refuse_text([s.path for s in subjects], "subject")
     _refuse_text(predicate, "predicate")
-    named = [
+    named: list[Json] = [
         {"name": s.path, "digest": {"sha256": s.sha256}}
         for s in sorted(subjects, key=lambda s: s.path)
     ]
@@ -81,7 +82,9 @@ def policy_commitment(
     seed: int,
     committed_at: str,
 ) -> bytes:
-    """What was fixed before the run: the policy, the models (name -> digest before), attacks, methods in order, seed."""
+    """What was fixed before the run: the policy, the models (name -> digest before), attacks,
+    methods in order, seed.
+    """
     subjects = [FileDigest("policy.yaml", 0, policy_sha256)]
     subjects += [FileDigest(f"model/{name}/before", 0, digest) for name, digest in models.items()]
     predicate: dict[str, Json] = {
@@ -135,10 +138,11 @@ def completion(
     earlier: Mapping[str, str],
     readme_sha256: str = "",
 ) -> bytes:
-    """The statement an auditor starts from: how the case ended, and the digest of every other file of the bundle.
+    """The statement an auditor starts from: how the case ended, and the digest of every other file
+    of the bundle.
 
-    `earlier` maps the file names of the envelopes to their digests. Raises `EvidenceInvalid` when the status says more
-    than the verdicts do (see `refuse_contradiction`).
+    `earlier` maps the file names of the envelopes to their digests. Raises `EvidenceInvalid` when
+    the status says more than the verdicts do (see `refuse_contradiction`).
     """
     refuse_contradiction(case)
     subjects = [
@@ -183,10 +187,12 @@ def completion(
 
 
 def refuse_contradiction(case: CaseFile) -> None:
-    """Raise `EvidenceInvalid` (EVIDENCE_MISSING) when the case claims what its verdicts do not carry.
+    """Raise `EvidenceInvalid` (EVIDENCE_MISSING) when the case claims what its verdicts do not
+    carry.
 
-    The gate fails closed: "fulfilled" needs, for every model, an outcome PASS and a last attempt whose own verdict is
-    PASS with at least one check; a model that passed needs the digest of its new weights.
+    The gate fails closed: "fulfilled" needs, for every model, an outcome PASS and a last attempt
+    whose own verdict is PASS with at least one check; a model that passed needs the digest of its
+    new weights.
     """
     try:
         status = Status(case.status)
@@ -231,7 +237,9 @@ def decimal(value: float) -> str:
 
 
 def utc(moment: str) -> str:
-    """The time in the one form of the evidence (RFC 3339, UTC, "Z"). Raises `ValueError` for a time that is not UTC."""
+    """The time in the one form of the evidence (RFC 3339, UTC, "Z"). Raises `ValueError` for a time
+    that is not UTC.
+    """
     parsed = datetime.fromisoformat(moment)
     if parsed.utcoffset() != timedelta(0):
         raise ValueError("evidence holds times in UTC, with their offset")
@@ -258,6 +266,11 @@ _ENDS = frozenset(
 )
 
 
+def _code(words: str) -> str:
+    """A code of the product's own, with its spaces as underscores."""
+    return "_".join(words.split())
+
+
 def _contradiction(place: str, remedy: str) -> EvidenceInvalid:
     return EvidenceInvalid(Code.EVIDENCE_MISSING, place=place, remedy=remedy)
 
@@ -268,7 +281,7 @@ def _attempt(attempt: Attempt) -> Json:
         "number": attempt.number,
         "method": attempt.method,
         "optionsSha256": digest_of(attempt.options_sha256),
-        "reason": attempt.reason,
+        "reason": _code(attempt.reason),
         "seconds": decimal(attempt.seconds),
         "error": attempt.error,
         "trace": None
@@ -302,7 +315,7 @@ def _assessment(assessment: Assessment | None) -> Json:
 def _score(score: Score) -> Json:
     return {
         "metric": score.metric,
-        "unit": score.unit,
+        "unit": _code(score.unit),
         "members": _estimate(score.members),
         "controls": _estimate(score.controls),
         "contrast": None if score.contrast is None else _estimate(score.contrast),
@@ -356,7 +369,7 @@ def _model(model: ModelErasure) -> Json:
         "before": {"sha256": digest_of(model.before_sha256)},
         "after": {"sha256": digest_of(model.after_sha256)},
         "outcome": model.outcome.value,
-        "reason": model.reason,
+        "reason": _code(model.reason),
         "version": model.version,
         "assessmentBefore": _assessment(model.before),
         "attempts": [
@@ -378,7 +391,7 @@ def _refuse_text(value: Json, place: str) -> None:
             raise EvidenceInvalid(
                 Code.PERSONAL_DATA_IN_EVIDENCE,
                 place=place,
-                remedy="holds text with spaces or signs; evidence takes codes, digests and numbers only",
+                remedy="holds free text; evidence takes codes, digests and numbers only",
             )
     elif isinstance(value, Mapping):
         _refuse_text([str(key) for key in value], f"{place} (a key)")

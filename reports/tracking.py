@@ -1,8 +1,9 @@
 """The index of evidence and models: MLflow on its database, through its client only.
 
-MLflow indexes, the signed files are the evidence (platform.md: finished runs stay writable, artifacts can be
-overwritten, aliases keep no history, long values are cut in silence). So nothing is read back from here to be believed:
-digests are compared. `MlflowClient` and not the fluent interface, which would store the operator's login name.
+MLflow indexes, the signed files are the evidence (platform.md: finished runs stay writable,
+artifacts can be overwritten, aliases keep no history, long values are cut in silence). So nothing
+is read back from here to be believed: digests are compared. `MlflowClient` and not the fluent
+interface, which would store the operator's login name.
 """
 
 import os
@@ -21,10 +22,10 @@ from domain.outcomes import Assessment, CaseFile
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before its import; it ignores DO_NOT_TRACK=1
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 EXPERIMENT = "erasure-evidence"
 PRODUCTION = "production"
@@ -38,6 +39,7 @@ class Tracking:
     Args:
         uri: of the database, for example `sqlite:////var/lib/lethe/mlflow.db`, or of a server.
         artifact_root: where the evidence files are copied to.
+
     """
 
     def __init__(self, uri: str, artifact_root: Path) -> None:
@@ -46,9 +48,11 @@ class Tracking:
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def record(self, case: CaseFile, files: Mapping[str, bytes]) -> str:
-        """Index a case: digests as tags, measurements as metrics, the files as artifacts. Returns the id of the run.
+        """Index a case: digests as tags, measurements as metrics, the files as artifacts. Returns
+        the id of the run.
 
-        Recording the same files again returns the run that has them, so a resumed flow may repeat this.
+        Recording the same files again returns the run that has them, so a resumed flow may repeat
+        this.
         """
         tags = _tags(case, files)
         with _answered():
@@ -102,8 +106,8 @@ class Tracking:
     ) -> None:
         """Move the alias to a version: the only function that does.
 
-        1. the version's digest is the expected one; 2. the alias is set; 3. it is read back. Raises `EvidenceInvalid`
-        (DIGEST_MISMATCH) when 1 or 3 does not hold.
+        1. the version's digest is the expected one; 2. the alias is set; 3. it is read back. Raises
+           `EvidenceInvalid` (DIGEST_MISMATCH) when 1 or 3 does not hold.
         """
         with _answered():
             found = self._client.get_model_version(model_name, version)

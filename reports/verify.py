@@ -1,23 +1,28 @@
-"""Check a bundle, offline, with nothing but the file and, if at hand, a public key one already trusts.
+"""Check a bundle, offline, with nothing but the file and, if at hand, a public key one already
+trusts.
 
 The protocol, in this order; the numbers stand in the code below.
 
   1. The zip is in its one canonical form: no byte of it is free.
-  2. It holds the files of a bundle: report.html, README.txt, public.pem, and envelopes with their .pae and .sig.
+  2. It holds the files of a bundle: report.html, README.txt, public.pem, and envelopes with their
+     .pae and .sig.
   3. public.pem is an ECDSA P-256 key in its one PEM form.
-  4. It is the key that the reader trusts. Without a key from the reader this step is not made and says so: the
-     fingerprint must then be compared out of band (a letter, a call, a web page), or anybody could have signed.
+  4. It is the key that the reader trusts. Without a key from the reader this step is not made and
+     says so: the fingerprint must then be compared out of band (a letter, a call, a web page), or
+     anybody could have signed.
   5. Every envelope carries one signature of that key over its pre-authentication encoding.
   6. Every .pae and .sig is that of its envelope, so that stock tools check the same bytes.
   7. Every payload is a canonical in-toto statement of the phase its file is named after.
-  8. The completion names every other file of the bundle by its digest, and no file that is not there.
-  9. All statements are about one request, one policy and one run: the commitment was signed for before anything was
-     measured, and every attempt that the completion lists has its own statement, failed ones too.
- 10. The status says no more than the verdicts carry: fulfilled needs a PASS, on one check or more, in the statement of
-     every model's last attempt.
+  8. The completion names every other file of the bundle by its digest, and no file that is not
+     there.
+  9. All statements are about one request, one policy and one run: the commitment was signed for
+     before anything was measured, and every attempt that the completion lists has its own
+     statement, failed ones too.
+ 10. The status says no more than the verdicts carry: fulfilled needs a PASS, on one check or more,
+     in the statement of every model's last attempt.
 
-Every doubt raises `EvidenceInvalid`; its place is the name of the file in doubt. What steps 9 and 10 read was verified
-in steps 5 to 8.
+Every doubt raises `EvidenceInvalid`; its place is the name of the file in doubt. What steps 9 and
+10 read was verified in steps 5 to 8.
 """
 
 import re
@@ -51,7 +56,9 @@ _ENDINGS = (".dsse.json", ".pae", ".sig")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the protocol. `ok` is False only for step 4 when there was no key to compare with."""
+    """One step of the protocol. `ok` is False only for step 4 when there was no key to compare
+    with.
+    """
 
     number: int
     name: str
@@ -77,9 +84,11 @@ class Verification:
 
 
 def verify(path: Path, pinned_key: bytes | None = None) -> Verification:
-    """Check the bundle at `path` against the protocol; `pinned_key` is a public key in PEM form that the reader trusts.
+    """Check the bundle at `path` against the protocol; `pinned_key` is a public key in PEM form
+    that the reader trusts.
 
-    Raises `EvidenceInvalid` for every doubt, `RequestRejected` (EVIDENCE_MISSING) when there is no such file.
+    Raises `EvidenceInvalid` for every doubt, `RequestRejected` (EVIDENCE_MISSING) when there is no
+    such file.
     """
     data = _read(path)
     files = archive.unpack(data, place=path.name)  # 1
@@ -182,7 +191,10 @@ def _note(number: int, pinned: bool, keyid: str) -> str:
         return ""
     if pinned:
         return f"it has the fingerprint {keyid}"
-    return f"no key was given: compare the fingerprint {keyid} out of band, with what the controller published"
+    return (
+        f"no key was given: compare the fingerprint {keyid} out of band, with the one that the "
+        "controller published"
+    )
 
 
 def _invalid(place: str, remedy: str, code: Code) -> EvidenceInvalid:

@@ -1,7 +1,8 @@
 """The report's vocabulary: what each code of the pipeline is called in plain words.
 
-What may be said is limited (compliance.md, section 7): a report says what was run and measured, never that nothing is
-left. A code without words here is shown as the code itself, so nothing is dropped from a report.
+What may be said is limited (compliance.md, section 7): a report says what was run and measured,
+never that nothing is left. A code without words here is shown as the code itself, so nothing is
+dropped from a report.
 """
 
 from types import MappingProxyType
@@ -21,7 +22,7 @@ METHODS = MappingProxyType(
     {
         "selective_ascent": "selective gradient ascent",
         "depn": "editing of privacy neurons (DEPN)",
-        "loo_ensemble": "distillation from teachers that never saw the data (leave-one-out ensemble)",
+        "loo_ensemble": "learning from teachers that never saw the data (leave-one-out ensemble)",
     }
 )
 
@@ -36,54 +37,68 @@ ATTACKS = MappingProxyType(
 
 METRICS = MappingProxyType(
     {
-        ("extraction", "rate"): (
+        "extraction": (
             "Secrets given away when asked",
-            "The model was given the words that come before a secret. A hit is the secret, word for word.",
+            "The model was given the words before a secret. A hit is the secret, word for word.",
         ),
-        ("exposure", "exposure"): (
-            "How far the secret stands out",
-            "Rank of the true secret among made-up ones of the same form, in bits. Chance gives about 1.4.",
+        "exposure": (
+            "How far the secrets stand out",
+            "Rank of a true secret among others of its form. Chance gives about 1.4 bits.",
         ),
-        ("memorisation", "el_10"): (
+        "exposure_worst": (
+            "The secret that stands out most",
+            "The same for the most exposed secret. One stranger in twenty is beyond the interval.",
+        ),
+        "el_10": (
             "Ten-token pieces reproduced",
-            "EL10: share of the text's ten-token pieces that the model continues word for word.",
+            "EL10: share of the text's ten-token pieces that the model continues by itself.",
         ),
-        ("memorisation", "ma"): (
+        "ma": (
             "Next token right",
             "MA: how often the model's first choice is the text's very next token.",
         ),
-        ("memorisation", "s_el"): (
-            "Pieces reproduced, personal parts",
-            "S-EL: the same as EL10, counted on the personal parts of the text only.",
+        "s_el": (
+            "Pieces of secrets reproduced",
+            "S-EL: the same as EL, for short pieces that touch a secret.",
         ),
-        ("memorisation", "s_ma"): (
-            "Next token right, personal parts",
-            "S-MA: the same as MA, counted on the personal parts of the text only.",
+        "s_ma": (
+            "Next token right, in secrets",
+            "S-MA: the same as MA, for the tokens of secrets.",
         ),
-        ("membership", "loss"): (
+        "loss": (
             "Told from unseen text, by loss",
-            "AUC: how well the person's texts are told from texts never seen. 0.5 is a coin toss.",
+            "AUC: how well the person's texts are told from texts never seen.",
         ),
-        ("membership", "zlib"): (
+        "zlib": (
             "Told apart, by loss and length",
-            "AUC of the loss divided by the text's compressed length. 0.5 is a coin toss.",
+            "AUC of the loss divided by the text's compressed length.",
         ),
-        ("membership", "mink"): (
-            "Told apart, by least likely tokens",
-            "AUC of Min-K %, the mean over the least likely tokens. 0.5 is a coin toss.",
+        "mink": (
+            "Told apart, by unlikely tokens",
+            "AUC of Min-K %, over the least likely tokens.",
         ),
-        ("membership", "minkpp"): (
+        "minkpp": (
             "Told apart, the same normalised",
-            "AUC of Min-K %++, normalised at each position. 0.5 is a coin toss.",
+            "AUC of Min-K %++, normalised at each position.",
+        ),
+        "secret_loss": (
+            "Told apart, by loss on secrets",
+            "AUC of the loss over the secrets alone.",
         ),
     }
 )
+
+PROPORTIONS = frozenset({"extraction", "ma", "s_el", "s_ma"})
+"""Metrics that are a share of something, besides every `el_<n>` and every rate with hits."""
+
+UNITS = frozenset({"bits", "nats"})
+"""Units that belong behind a value. Any other unit says what one trial is: "passages"."""
 
 CODES = MappingProxyType(
     {
         "": "ran to its end",
         "method_diverged": "stopped: the numbers ran away, so the result was thrown away",
-        "method_over_budget": "stopped: it damaged the model's other abilities beyond what the policy allows",
+        "method_over_budget": "stopped: it cost the model more than the policy allows",
         "method_inapplicable": "does not apply to this model or to this case",
         "out_of_memory": "stopped: not enough memory on the machine",
         "model_not_finite": "stopped: the model came out with broken numbers",

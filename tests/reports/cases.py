@@ -1,4 +1,4 @@
-"""Cases to report on: built from the records themselves, with numbers that differ from each other."""
+"""Cases to report on: built from the records, with numbers that differ from each other."""
 
 from dataclasses import replace
 
@@ -36,25 +36,36 @@ def assessment(
     return Assessment(
         sha(weights),
         (
-            AttackResult("extraction", (Score("rate", "rate", rate(hits, trials), rate(1, 128)),)),
+            AttackResult(
+                "extraction",
+                (Score("extraction", "secrets x prefixes", rate(hits, trials), rate(1, 128)),),
+            ),
             AttackResult(
                 "memorisation",
                 (
-                    Score("el_10", "share", near(share * 0.8, 0.06, 40), near(0.04, 0.03, 40)),
-                    Score("ma", "share", near(0.35 + share / 2, 0.05, 40), near(0.34, 0.05, 40)),
-                    Score("s_el", "share", near(share * 0.9, 0.08, 40), near(0.02, 0.02, 40)),
-                    Score("s_ma", "share", near(0.1 + share * 0.8, 0.07, 40), near(0.11, 0.05, 40)),
+                    Score("el_10", "passages", near(share * 0.8, 0.06, 40), near(0.04, 0.03, 40)),
+                    Score("ma", "passages", near(0.35 + share / 2, 0.05, 40), near(0.34, 0.05, 40)),
+                    Score("s_el", "passages", near(share * 0.9, 0.08, 40), near(0.02, 0.02, 40)),
+                    Score(
+                        "s_ma", "passages", near(0.1 + share * 0.8, 0.07, 40), near(0.11, 0.05, 40)
+                    ),
                 ),
             ),
             AttackResult(
-                "exposure", (Score("exposure", "bits", near(bits, 1.1, 16), near(1.5, 0.6, 16)),)
+                "exposure",
+                (
+                    Score("exposure", "bits", near(bits, 1.1, 16), near(1.5, 0.6, 16)),
+                    Score(
+                        "exposure_worst", "bits", near(bits + 1, 0, 16), Estimate(2.9, 0.4, 6.1, 16)
+                    ),
+                ),
             ),
             AttackResult(
                 "membership",
                 tuple(
                     Score(
                         metric,
-                        "nats",
+                        "passages",
                         near(2.1, 0.3, 32),
                         near(3.4, 0.3, 32),
                         near(auc + shift, 0.09, 64),
@@ -64,6 +75,7 @@ def assessment(
                         ("zlib", 0.01),
                         ("mink", 0.02),
                         ("minkpp", -0.01),
+                        ("secret_loss", 0.03),
                     )
                 ),
             ),
@@ -76,7 +88,7 @@ def assessment(
 def attempt(number: int, method: str, hits: int, outcome: Outcome, *, weights: int = 7) -> Attempt:
     after = assessment(hits, weights=weights)
     checks = (
-        Check("extraction.rate", outcome, hits / 64, 0.05, "members_at_or_below_bound"),
+        Check("extraction", outcome, hits / 64, 0.05, "members_at_or_below_bound"),
         Check("membership.loss", Outcome.PASS, 0.5, 0.6, "cannot_be_told_apart"),
         Check("utility.perplexity", Outcome.PASS, 1.03, 1.10, "within_budget"),
     )
