@@ -10,6 +10,7 @@ from detectors.forms import Form
 from detectors.names import alias_forms, is_bare, name_forms
 from detectors.numbers import email_forms, phone_forms, record_forms
 from detectors.people import people
+from detectors.shapes import SURE
 from domain.errors import Code, RequestRejected
 from domain.records import (
     Document,
@@ -20,6 +21,8 @@ from domain.records import (
     Subject,
     merge_spans,
 )
+
+_Hit = tuple[Form, int, int]
 
 _FORMS: dict[IdentifierKind, Callable[[str], list[Form]]] = {
     IdentifierKind.NAME: name_forms,
@@ -59,20 +62,15 @@ class ExactIndex:
         folded = fold(text)
         digits = digits_of(folded.text)
         forms = [f for f in self.forms(subject) if f.possible(folded.text, digits)]
-        strong = [hit for form in forms if form.alone for hit in _hits(form, folded)]
-        weak = [hit for form in forms if not form.alone for hit in _hits(form, folded)]
-        namesake = _has_namesake(text, strong)
-        if namesake:  # "M. Tolvik" beside Mira Tolvik may be either
-            weak += [hit for hit in strong if hit[0].titled]
-            strong = [hit for hit in strong if not hit[0].titled]
+        hits = [hit for form in forms for hit in _hits(form, folded)]
+        strong, weak, namesake = _weigh(text, hits)
         spans = [_span(document, hit, Owner.SUBJECT) for hit in strong]
         for hit in weak:
-            owner = Owner.SUBJECT if strong else Owner.UNCERTAIN
-            if hit[0].kind is SpanKind.PERSON:
-                if not strong and not hit[0].alone:
-                    continue  # a given name without the person is everybody's
-                owner = Owner.UNCERTAIN if namesake else Owner.SUBJECT
-            spans.append(_span(document, hit, owner))
+            person = hit[0].kind is SpanKind.PERSON
+            if person and not hit[0].alone and not strong:
+                continue  # a given name without the person is everybody's
+            unsure = not strong or (person and namesake)
+            spans.append(_span(document, hit, Owner.UNCERTAIN if unsure else Owner.SUBJECT))
         return merge_spans(spans)
 
     def mentions(self, text: str, subject: Subject) -> bool:
@@ -106,7 +104,25 @@ class ExactIndex:
         return _FORMS[kind](value)
 
 
-def _hits(form: Form, folded: Folded) -> list[tuple[Form, int, int]]:
+def _weigh(text: str, hits: list[_Hit]) -> tuple[list[_Hit], list[_Hit], bool]:
+    """Hits that name the person alone, hits that need them, and whether a namesake is in the text.
+
+    "M. Tolvik" beside Mira Tolvik may be either, and an address beside somebody else's name is a household's.
+    """
+    strong = [hit for hit in hits if hit[0].alone]
+    if not strong:
+        return [], hits, False
+    names = list(people(text))
+    namesake = _has_namesake(text, strong, names)
+    household = all(hit[0].kind is SpanKind.ADDRESS for hit in strong)
+    if household and any(score >= SURE for _, _, score in names):
+        return [], hits, namesake
+    if namesake:
+        strong = [hit for hit in strong if not hit[0].titled]
+    return strong, [hit for hit in hits if hit not in strong], namesake
+
+
+def _hits(form: Form, folded: Folded) -> list[_Hit]:
     return [
         (form, start, end)
         for start, end in form.matches(folded)
@@ -114,19 +130,19 @@ def _hits(form: Form, folded: Folded) -> list[tuple[Form, int, int]]:
     ]
 
 
-def _span(document: Document, hit: tuple[Form, int, int], owner: Owner) -> SensitiveSpan:
+def _span(document: Document, hit: _Hit, owner: Owner) -> SensitiveSpan:
     form, start, end = hit
     return SensitiveSpan(
         document.ref, start, end, form.kind, owner, ExactIndex.name, form.confidence
     )
 
 
-def _has_namesake(text: str, strong: list[tuple[Form, int, int]]) -> bool:
+def _has_namesake(text: str, strong: list[_Hit], names: list[tuple[int, int, float]]) -> bool:
     """Whether somebody else in the text shares a part of the name, so that the part alone may mean either."""
     own = [(start, end) for form, start, end in strong if form.kind is SpanKind.PERSON]
     words = {w for start, end in own for w in fold(text[start:end]).text.replace(",", " ").split()}
     return any(
         not any(start < b and a < end for a, b in own)
         and words & set(fold(text[start:end]).text.split())
-        for start, end, _ in people(text)
+        for start, end, _ in names
     )

@@ -4,6 +4,7 @@ import re
 
 from detectors.folding import fold
 from detectors.forms import LEFT, RIGHT, Form
+from detectors.people import STARTERS
 from domain.records import SpanKind
 
 HONORIFICS = frozenset(
@@ -67,11 +68,18 @@ def is_bare(form: Form, text: str, start: int, end: int) -> bool:
     """
     if form.alone:
         return True
-    before = re.search(r"([^\W\d_]+)(?:\.?[ \t]|-)$", text[max(0, start - 40) : start])
-    if before and before[1][0].isupper() and before[1].casefold() not in HONORIFICS:
+    before = re.search(r"([^\W\d_]+)(\.?[ \t]|-)$", text[max(0, start - 40) : start])
+    if before and before[1][0].isupper() and not _may_precede(before[1], before[2]):
         return False
     after = re.match(r"[ \t-]([^\W\d_]+)", text[end : end + 40])
     return not (after and after[1][0].isupper())
+
+
+def _may_precede(word: str, border: str) -> bool:
+    """Whether a capitalised word before a bare name is no part of it: an address, a sentence's beginning or end."""
+    if border.startswith(".") and len(word) > 1:
+        return True
+    return word.casefold() in HONORIFICS or word in STARTERS
 
 
 def _words(value: str) -> list[str]:

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 from detectors.letters import CAPITALISED, UPPER
 
-_NO_NAME = (
-    # beginnings of sentences and requests
+STARTERS = frozenset(
     "A An And Any Are As At But By Can Card Contact Could Dear Did Do Does During Each Every For From Given Has Have "
     "He Hello Her Here Hers Hi His How However I If In Into Is It Its Let Like May Meanwhile Mr Mrs Ms Miss Mx Dr Prof "
     "My Next No Not Now Of On Once One Only Or Our Over Please Since She So Some Subject Sincerely Regards Than That "
     "The Their Then There These They This Those Through To Today Tomorrow Under Until Up Upon Was We Were What When "
-    "Where Which While Who Whom Whose Why Will With Would Yes Yesterday You Your Call Write Ask Send Name "
+    "Where Which While Who Whom Whose Why Will With Would Yes Yesterday You Your Call Write Ask Send Name".split()
+)
+"""Words that begin sentences and requests, and forms of address."""
+_THINGS = (
     # things that are asked for
     "Social Security Number Phone Telephone Mobile Cell Fax Email Mail Address Home Street Birth Birthday Date Account "
     "Record Customer Client Patient Employee Member Passport License Licence Policy Card Identification Information "
@@ -26,7 +28,7 @@ _NO_NAME = (
     "Association Society Party Army Navy Air Force World War Union Republic Empire Kingdom Club League Cup Games "
     "Avenue Road Lane Drive Place Boulevard Court Parkway Highway Circle Terrace Square Apartment Suite Unit Way"
 )
-_STOP = "|".join(sorted(set(_NO_NAME.split()), key=lambda w: (-len(w), w)))
+_STOP = "|".join(sorted(STARTERS | set(_THINGS.split()), key=lambda w: (-len(w), w)))
 _WORD = rf"(?!(?:{_STOP})(?![\w-])){CAPITALISED}"
 _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|du|la|le|ten|ter|zu|bin|ibn|al|y)"
 _SPACE = r"[ \u00a0]"

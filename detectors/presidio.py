@@ -1,6 +1,7 @@
 """The door to Presidio: its engine, its recognizers and ours, and a failure for every way in which it would go silent."""
 
 import logging
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _KINDS: dict[str, SpanKind] = {
 """Presidio's entity names; ours carry the prefix below, and every other entity that ends up here is a number."""
 _OURS = "LETHE_"
 _PREDEFINED = ("PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _IGNORED = frozenset({"LOCATION", "NRP", "ORGANIZATION", "URL", "DATE_TIME", "IP_ADDRESS"})
 """What a model may label and no request asks for: places and times by themselves are nobody's secret."""
 
@@ -72,7 +74,8 @@ class PresidioDetector:
         try:
             engine = self._load()
             with _no_silence():
-                results = engine.analyze(text=text, language=self.language, score_threshold=0.0)
+                readable = _SURROGATE.sub("\ufffd", text)  # spaCy refuses half of a surrogate pair
+                results = engine.analyze(text=readable, language=self.language, score_threshold=0.0)
             findings = [
                 in_context(text, Finding(r.start, r.end, _kind(r.entity_type), float(r.score)))
                 for r in results

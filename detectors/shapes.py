@@ -110,7 +110,7 @@ _WORDS: tuple[tuple[SpanKind, str], ...] = (
     (SpanKind.EMAIL, r"e-?mail(?: address)?|mail(?: address)?"),
     (
         SpanKind.PHONE,
-        r"(?:tele|cell ?)?phone|tel|mobile|cell|fax|call(?:ed)?|dial|contact number|sms|whatsapp",
+        r"(?:tele|cell ?)?phone|tel|mobile|cell|fax|call(?:ed)?|dial|contact number|sms|whatsapp|reach(?:ed|able)?",
     ),
     (
         SpanKind.NUMBER,

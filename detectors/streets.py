@@ -11,12 +11,12 @@ _SUFFIX = (
 _DIRECTION = "(?:North|South|East|West|Northeast|Northwest|Southeast|Southwest|[NS][EW]?|[EW])"
 _HOUSE = r"(?<![\w#.,/-])(?<!\d )\d{1,6}(?:[-/]\d{1,4})?[A-Za-z]?"
 _STREET_WORD = (
-    rf"(?:{CAPITALISED}\.?|[{UPPER}]{{1,3}}\.?|\d{{1,4}}(?:st|nd|rd|th)|\d{{1,3}}\.\d"
+    rf"(?:{CAPITALISED}\.?|(?:[{UPPER}]\.){{2,3}}|[{UPPER}]{{1,3}}\.?|\d{{1,4}}(?:st|nd|rd|th)|\d{{1,3}}\.\d"
     r"|of|the|de|la|du|des|del|di)"
 )
 _UNIT = (
-    r"(?:(?:Apartment|Apt|Unit|Suite|Ste|Floor|Flat|Room|No)\b\.?\s?#?\s?[A-Z0-9][\w-]{0,5}"
-    r"|\#\s?[A-Za-z0-9]{1,6}(?:[ -][A-Z0-9]{1,4})?|[A-Z](?=,)|\d{1,5}(?=,))"
+    r"(?:#?(?i:Apartment|Apt|Unit|Suite|Ste|Floor|Flat|Room|No)\b\.?\s?#?\s?[A-Z0-9][\w-]{0,6}"
+    r"|\#\s?[A-Za-z0-9]{1,6}(?:[ -][A-Z0-9]{1,6})?|[A-Z](?=,)|\d{1,5}(?=,))"
 )
 _STATE = "(?:" + "|".join(s.upper() for s in STATES) + ")"
 _CITY = (
@@ -25,7 +25,7 @@ _CITY = (
 )
 _ZIP = r"\d{5}(?:-\d{4})?(?!\d)"
 _POSTCODE = rf"(?:[A-Z]{{1,2}}-)?\d{{4,5}}(?!\d)|[A-Z]{{1,2}}\d[A-Z\d]?\s?\d[A-Z]{{2}}(?!\w)|\d{{3}}\s\d{{2}}(?!\d)"
-_COMMA = r"(?:,\s*|\s+in\s+|\s?\n\s?)"
+_COMMA = r"(?:,\s*(?:in\s+)?|\s+in\s+|\s?\n\s?)"
 _ENDS = r"(?=\s*(?:[,.;:)\]!?\n\"'’]|$)|\s+[a-z(])"
 
 _PART = rf"(?:{_UNIT}|(?:{_POSTCODE})(?:\s{_CITY})?|{_CITY}(?:\s(?:{_POSTCODE}))?){_ENDS}"
@@ -38,7 +38,7 @@ _GLUED = (
 _PREPOSED = r"(?:rue|avenue|boulevard|place|via|viale|piazza|calle|avenida|plaza|rua|ulica|ul\.)"
 
 US_ADDRESS = (
-    rf"{_HOUSE}\s(?:{_STREET_WORD}\s){{0,5}}{_STREET_WORD}(?:{_COMMA}{_UNIT}){{0,2}}"
+    rf"{_HOUSE}\s(?:{_STREET_WORD}\s){{0,5}}{_STREET_WORD}(?:\s(?:\d{{1,4}}|[A-Z]\d{{1,3}}[A-Z]?))?(?:{_COMMA}{_UNIT}){{0,2}}"
     rf"(?:{_COMMA}{_CITY},?\s{_STATE},?\s{_ZIP}|{_COMMA}{_STATE},?\s{_ZIP}(?:,\s{_CITY}{_ENDS})?)"
 )
 STREET_ADDRESS = rf"{_HOUSE}\s{_NAMED}{_TAIL}"
