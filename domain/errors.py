@@ -62,6 +62,7 @@ class Code(StrEnum):
     LEASE_LOST = "lease_lost"
     VAULT_UNREADABLE = "vault_unreadable"
     LEDGER_BROKEN = "ledger_broken"
+    REDACTION_INCOMPLETE = "redaction_incomplete"
     UNEXPECTED = "unexpected"
     OUT_OF_MEMORY = "out_of_memory"
 

@@ -1,5 +1,6 @@
 """Which methods to try on a model, in which order, and which of the policy's conditions let them in."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,23 +19,27 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A method with the reason, as a code: `rule_<place in the order>`, or why it was left out."""
+    """A method, with the code of the reason why it is taken or left out."""
 
     rule: MethodRule
     reason: str
 
 
-def choose(policy: Policy, facts: Facts) -> list[Choice]:
-    """The methods whose conditions hold, in the policy's order; empty when none does."""
+def choose(policy: Policy, facts: Facts, tried: AbstractSet[str] = frozenset()) -> list[Choice]:
+    """The untried methods whose conditions hold, in the policy's order; empty when none does."""
+    rules = [
+        rule
+        for rule in policy.methods.order
+        if rule.name not in tried and not _obstacle(policy, rule, facts)
+    ]
     return [
-        Choice(rule, f"rule_{place}")
-        for place, rule in enumerate(policy.methods.order, start=1)
-        if not _obstacle(policy, rule, facts)
+        Choice(rule, "next_in_policy" if place or tried else "first_in_policy")
+        for place, rule in enumerate(rules)
     ]
 
 
 def left_out(policy: Policy, facts: Facts) -> list[Choice]:
-    """The other methods, each with the first condition that does not hold."""
+    """The methods whose conditions do not hold, each with the first that does not."""
     obstacles = ((rule, _obstacle(policy, rule, facts)) for rule in policy.methods.order)
     return [Choice(rule, obstacle) for rule, obstacle in obstacles if obstacle]
 

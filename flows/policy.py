@@ -75,6 +75,13 @@ class Methods(Strict):
     budget_seconds: float = Field(gt=0)
     order: tuple[MethodRule, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        names = [rule.name for rule in self.order]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twice[0]} stands in the order twice; keep one")
+        return self
+
 
 class Policy(Strict):
     """The whole file. There is no default for anything that decides whether a person's data was erased."""

@@ -22,19 +22,25 @@ def policy(home):
 @pytest.mark.parametrize(
     ("facts", "chosen"),
     [
-        (FACTS, {"selective_ascent": "rule_2", "depn": "rule_3"}),
+        (FACTS, ["selective_ascent", "depn"]),
         (
             Facts("causal", True, 10, 0),
-            {"loo_ensemble": "rule_1", "selective_ascent": "rule_2", "depn": "rule_3"},
+            ["loo_ensemble", "selective_ascent", "depn"],
         ),
-        (Facts("masked", False, 10, 0), {"depn": "rule_3"}),
-        (Facts("causal", False, 101, 0), {"depn": "rule_3"}),
-        (Facts("causal", False, 10, 50), {"selective_ascent": "rule_2"}),
-        (Facts("causal", True, 10, 100), {}),
+        (Facts("masked", False, 10, 0), ["depn"]),
+        (Facts("causal", False, 101, 0), ["depn"]),
+        (Facts("causal", False, 10, 50), ["selective_ascent"]),
+        (Facts("causal", True, 10, 100), []),
     ],
 )
 def test_methods_come_in_the_order_of_the_policy_when_their_conditions_hold(policy, facts, chosen):
-    assert {choice.rule.name: choice.reason for choice in choose(policy, facts)} == chosen
+    assert [choice.rule.name for choice in choose(policy, facts)] == chosen
+
+
+def test_a_method_is_tried_once_and_the_reason_says_which_came_first(policy):
+    first, second = choose(policy, FACTS)
+    assert (first.reason, second.reason) == ("first_in_policy", "next_in_policy")
+    assert choose(policy, FACTS, frozenset({"selective_ascent"})) == [second]
 
 
 def test_a_method_that_is_left_out_says_why(policy):

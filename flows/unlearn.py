@@ -1,0 +1,331 @@
+"""Steps on the models: commit to the policy, measure, let one method after the other try, promote what passed.
+
+1. The policy, the models' digests, attacks, methods and seeds are signed before anything is measured.
+2. Each attempt is written beside the model, loaded again from the disk, attacked, judged and signed, failed ones too.
+3. Only a PASS moves the registry's alias, and only while the lease is held and nobody else has moved it.
+"""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import rfc8785
+from unlearning.verdict import judge
+
+from detectors.corpus import open_corpus
+from detectors.neighbours import neighbours, ordinary
+from domain.errors import (
+    Code,
+    EvidenceInvalid,
+    RequestRejected,
+    Unavailable,
+    UnlearningFailed,
+)
+from domain.lifecycle import Event
+from domain.log import log
+from domain.outcomes import Assessment, Attempt, Outcome
+from domain.records import Document, Passage
+from flows import build, progress
+from flows.bench import Bench, architecture, now, seed_of
+from flows.checkpoint import Checkpoint, ModelProgress
+from flows.choose import Choice, Facts, choose
+from flows.steps import step
+from reports import bundle, dsse, statement
+from unlearning import models
+from unlearning.trial import Trial, assess, prepare
+
+
+@step("commit", broken=Unavailable)
+def commit_policy(bench: Bench) -> None:
+    """Begin a run: sign policy, models, attacks, methods and seed, and keep the envelope."""
+    starts = {name: _in_production(bench, name) for name in bench.models}
+    digests = {name: found.before_sha256 for name, found in starts.items()}
+    policy = bench.policy
+    bench.checkpoint = Checkpoint(
+        run=bench.run,
+        policy_sha256=policy.sha256(),
+        committed_at=now(),
+        seed=seed_of(policy.sha256(), *digests.values()),
+        models=starts,
+    )
+    payload = statement.policy_commitment(
+        bench.ref,
+        policy_sha256=bench.progress.policy_sha256,
+        models=digests,
+        attacks=list(policy.attacks),
+        methods=[rule.name for rule in policy.methods.order],
+        seed=bench.progress.seed,
+        committed_at=bench.progress.committed_at,
+    )
+    _keep_envelope(bench, bundle.COMMITMENT, payload)
+    bench.stores.ledger.append(
+        bench.ref,
+        Event.POLICY_COMMITTED,
+        {"policy_sha256": bench.progress.policy_sha256, "seed": bench.progress.seed, **digests},
+    )
+
+
+def _in_production(bench: Bench, name: str) -> ModelProgress:
+    """The model that is in production; the catalog's one is registered when it is used for the first time."""
+    tracking = bench.stores.tracking
+    path = tracking.current(name)
+    if path is None:
+        path = bench.stores.catalog.model(name).path
+        tracking.register(name, path, models.digest(path)[0], alias="production")
+    return ModelProgress(path=path, before_sha256=models.digest(path)[0])
+
+
+class Subjects:
+    """The people of one model's trial. All of it personal data, held for the time of the model's steps."""
+
+    def __init__(self, bench: Bench, name: str, seed: int) -> None:
+        corpora = bench.stores.catalog.model(name).corpora
+        located = [bench.located[corpus] for corpus in corpora]
+        self.members: tuple[Passage, ...] = tuple(
+            chain.from_iterable(found.passages for found in located)
+        )
+        comparison, subject = bench.policy.comparison, bench.request.subject
+        detectors = build.detectors(bench.policy)
+        closer = [d for kind, d in detectors.items() if kind != "exact"]
+        if not closer:
+            raise RequestRejected(
+                Code.POLICY_INVALID,
+                place="policy.yaml, detectors",
+                remedy="exact alone cannot find other people's records to compare with; add presidio.",
+            )
+        exclude = {passage.ref for passage in self.members}
+        self.neighbours = neighbours(
+            _documents(bench, name), subject, closer[0], exclude, comparison.neighbours, seed
+        )
+        exclude |= {passage.ref for passage in self.neighbours}
+        self.ordinary = ordinary(_documents(bench, name), exclude, comparison.ordinary, seed)
+
+
+def _documents(bench: Bench, name: str) -> "chain[Document]":
+    entries = (
+        bench.stores.catalog.corpus(corpus) for corpus in bench.stores.catalog.model(name).corpora
+    )
+    return chain.from_iterable(open_corpus(e.path, e.text_field).documents() for e in entries)
+
+
+@step("measure", broken=Unavailable)
+def measure_before(bench: Bench, name: str) -> None:
+    """Make the trial ready and attack the model as it is. When nothing can be shown, the outcome is decided here."""
+    at = bench.progress.models[name]
+    model = models.load(at.path)
+    _require_digest(at.path, at.before_sha256, name)
+    seed = seed_of(bench.progress.policy_sha256, at.before_sha256)
+    try:
+        people = Subjects(bench, name, seed)
+        controls = bench.policy.comparison.controls
+        trial = prepare(
+            model, people.members, people.neighbours, people.ordinary, seed=seed, controls=controls
+        )
+    except UnlearningFailed as error:
+        _decide(bench, name, Outcome.INCONCLUSIVE, error.code.value)
+        return
+    if at.before is None:
+        at.before = assess(
+            model, at.before_sha256, trial, build.attacks(bench.policy), _reporter("measure")
+        )
+        bench.save()
+    nothing_done = judge(at.before, at.before, build.thresholds(bench.policy))
+    if nothing_done.outcome is Outcome.INCONCLUSIVE:
+        _decide(bench, name, Outcome.INCONCLUSIVE, "not_memorised")
+        return
+    bench.trials[name] = trial
+
+
+def next_choice(bench: Bench, name: str, trial: Trial, masked: bool) -> Choice | None:
+    """The next method the policy lets in, or None when all were tried, or time is up."""
+    at = bench.progress.models[name]
+    teachers = bench.stores.catalog.model(name).teachers
+    facts = Facts(
+        architecture(masked),
+        teachers is not None and (teachers / "teachers.json").is_file(),
+        sum(len(row.spans) for row in trial.members),
+        sum(attempt.seconds for attempt in at.attempts),
+    )
+    chosen = choose(bench.policy, facts, frozenset(a.method for a in at.attempts))
+    return chosen[0] if chosen else None
+
+
+@step("unlearn", broken=UnlearningFailed)
+def try_methods(bench: Bench, name: str) -> None:
+    """One method after the other until one passes; the model's outcome is decided at the end."""
+    at, trial = bench.progress.models[name], bench.trials.pop(name)
+    model = models.load(at.path)
+    while at.outcome is None:
+        choice = next_choice(bench, name, trial, model.masked)
+        if choice is None:
+            verdicts = [a.verdict.outcome for a in at.attempts if a.verdict is not None]
+            unclear = bool(verdicts) and all(v is Outcome.INCONCLUSIVE for v in verdicts)
+            reason = "no_method_left" if at.attempts else "no_method_applies"
+            _decide(bench, name, Outcome.INCONCLUSIVE if unclear else Outcome.FAIL, reason)
+            return
+        bench.leases.assert_held(bench.held[name])
+        _attempt(bench, name, trial, model, choice)
+
+
+def _attempt(
+    bench: Bench, name: str, trial: Trial, model: models.LanguageModel, choice: Choice
+) -> None:
+    """Let one method try; record and sign how it went, and decide when it passed."""
+    at, started = bench.progress.models[name], time.monotonic()
+    number, method = len(at.attempts) + 1, choice.rule.name
+    folder = bench.paths.candidate(name, number, method)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that stopped
+    options = hashlib.sha256(rfc8785.dumps(choice.rule.options)).hexdigest()
+    progress.advance(f"unlearn {method}")
+    log("attempt_started", request=bench.ref, model=name, method=method, number=number)
+    trace = after = verdict = None
+    error = ""
+    try:
+        teachers = bench.stores.catalog.model(name).teachers
+        unlearned = build.method(choice.rule, teachers).unlearn(model, trial.corpus)
+        trace = unlearned.trace
+        models.save(unlearned.model, folder)
+        candidate = _reload(folder)
+        attacks = build.attacks(bench.policy)
+        after = assess(
+            candidate, models.digest(folder)[0], trial, attacks, _reporter(f"attack {method}")
+        )
+        verdict = judge(_before(at), after, build.thresholds(bench.policy))
+    except UnlearningFailed as failed:
+        error = failed.code.value
+    except (MemoryError, RuntimeError) as failed:
+        if "OutOfMemory" not in type(failed).__name__ and not isinstance(failed, MemoryError):
+            raise
+        error = Code.OUT_OF_MEMORY.value
+    seconds = time.monotonic() - started
+    attempt = Attempt(number, method, options, choice.reason, seconds, error, trace, after, verdict)
+    at.attempts = (*at.attempts, attempt)
+    passed = verdict is not None and verdict.outcome is Outcome.PASS
+    if passed and after is not None:
+        at.candidate, at.after_sha256 = folder, after.model_sha256
+        at.files = models.digest(folder)[1]
+        at.outcome, at.reason = Outcome.PASS, "passed"
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    _record_attempt(bench, name, attempt)
+
+
+def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
+    """Sign the attempt, keep the envelope, and write the event."""
+    at = bench.progress.models[name]
+    payload = statement.verification(
+        bench.ref,
+        model=name,
+        before_sha256=at.before_sha256,
+        before=at.before,
+        attempt=attempt,
+        commitment_sha256=_sha256(bench.progress.envelopes[bundle.COMMITMENT]),
+        measured_at=now(),
+    )
+    done = sum(len(model.attempts) for model in bench.progress.models.values())
+    _keep_envelope(bench, bundle.verification_name(done), payload)
+    outcome = attempt.verdict.outcome if attempt.verdict else Outcome.NOT_RUN
+    bench.stores.ledger.append(
+        bench.ref,
+        Event.ATTEMPTED,
+        {
+            "model": name,
+            "number": attempt.number,
+            "method": attempt.method,
+            "outcome": outcome.value,
+            "error": attempt.error,
+            "seconds": round(attempt.seconds, 3),
+        },
+    )
+    log(
+        "attempt_ended",
+        request=bench.ref,
+        model=name,
+        method=attempt.method,
+        outcome=outcome.value,
+        code=attempt.error,
+    )
+
+
+@step("promote", broken=EvidenceInvalid)
+def promote(bench: Bench, name: str) -> None:
+    """Move the registry's alias to the model that passed. Doing it twice does it once.
+
+    Raises `EvidenceInvalid` when the files are not those that were measured or the alias has been moved by somebody
+    else; `Unavailable` when the lease was lost.
+    """
+    at = bench.progress.models[name]
+    if at.outcome is not Outcome.PASS or at.candidate is None or at.version:
+        return
+    bench.leases.assert_held(bench.held[name])
+    _require_digest(at.candidate, at.after_sha256, name)
+    tracking = bench.stores.tracking
+    current = tracking.current(name)
+    if current not in (at.path, at.candidate):
+        raise EvidenceInvalid(
+            Code.DIGEST_MISMATCH,
+            request_ref=bench.ref,
+            place=f"model {name}",
+            remedy="another model was put in production meanwhile; nothing was promoted; run again.",
+        )
+    version = tracking.register(name, at.candidate, at.after_sha256)
+    tracking.promote(name, version, at.after_sha256)
+    at.version = version
+    bench.stores.ledger.append(
+        bench.ref,
+        Event.PROMOTED,
+        {
+            "model": name,
+            "version": version,
+            "before_sha256": at.before_sha256,
+            "after_sha256": at.after_sha256,
+        },
+    )
+    bench.save()
+
+
+def _decide(bench: Bench, name: str, outcome: Outcome, reason: str) -> None:
+    at = bench.progress.models[name]
+    at.outcome, at.reason = outcome, reason
+    bench.save()
+    log("model_decided", request=bench.ref, model=name, outcome=outcome.value, code=reason)
+
+
+def _keep_envelope(bench: Bench, name: str, payload: bytes) -> None:
+    bench.progress.envelopes[name] = dsse.sign(payload, bench.signing_key).decode()
+    bench.save()
+
+
+def _reload(folder: Path) -> models.LanguageModel:
+    """The candidate as it lies on the disk. Raises `UnlearningFailed` when the method broke its weights."""
+    try:
+        return models.load(folder)
+    except RequestRejected as error:
+        raise UnlearningFailed(error.code, place=error.place, remedy=error.remedy) from None
+
+
+def _require_digest(path: Path, expected: str, name: str) -> None:
+    if models.digest(path)[0] != expected:
+        raise EvidenceInvalid(
+            Code.DIGEST_MISMATCH,
+            place=f"model {name}",
+            remedy="its files are not those that were measured; restore them, then run again.",
+        )
+
+
+def _before(at: ModelProgress) -> Assessment:
+    """Raises `ValueError` when nothing was measured before: there is then nothing to judge by."""
+    if at.before is None:
+        raise ValueError("no method is tried before the model was measured")
+    return at.before
+
+
+def _reporter(name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress.advance(name, done, total)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
