@@ -33,6 +33,7 @@ class CorpusFiles:
         files: the files with documents, sorted by name.
         companions: files that belong to a dataset folder and hold no documents.
         text_field: the field or column with the text.
+
     """
 
     root: Path
@@ -139,6 +140,7 @@ def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
     Raises:
         RequestRejected: CORPUS_UNREADABLE when nothing is there, or a file in the folder is of a kind that would have
             to be skipped in silence.
+
     """
     given = Path(path)
     if given.is_dir():

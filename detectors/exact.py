@@ -44,6 +44,7 @@ class ExactIndex:
 
     Args:
         regions: ISO 3166 codes by which a phone number without a country prefix is read.
+
     """
 
     regions: tuple[str, ...] = ("US",)

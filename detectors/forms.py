@@ -24,6 +24,7 @@ class Form:
         anchor: characters that every match contains; empty when there is no such literal.
         digits: whether the anchor is looked up among the digits of the text only.
         titled: whether the match must begin with a capital in the original.
+
     """
 
     kind: SpanKind

@@ -24,6 +24,7 @@ class Located:
         uncertain: how many spans nobody can be named for; they are left alone.
         others: spans of other people in the candidate documents.
         passages: the candidate documents with the subject's spans, for unlearning.
+
     """
 
     documents: int
@@ -51,6 +52,7 @@ def locate(
     Raises:
         RequestRejected: the detectors have no exact index, or the request no identifiers.
         DetectionFailed: a detector broke.
+
     """
     index = next((d for d in detectors.values() if isinstance(d, ExactIndex)), None)
     if index is None:

@@ -8,10 +8,10 @@ from detectors.people import STARTERS
 from domain.records import SpanKind
 
 HONORIFICS = frozenset(
-    "mr mrs ms miss mx dr prof professor sir dame lord lady rev herr frau fru hr mme mlle m sr sra".split()
+    ["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "dame", "lord", "lady", "rev", "herr", "frau", "fru", "hr", "mme", "mlle", "m", "sr", "sra"]
 )
 PARTICLES = frozenset(
-    "van von der den de di da del della du la le los las ten ter zu zum bin ibn al el y e".split()
+    ["van", "von", "der", "den", "de", "di", "da", "del", "della", "du", "la", "le", "los", "las", "ten", "ter", "zu", "zum", "bin", "ibn", "al", "el", "y", "e"]
 )
 _SEPARATOR = r"(?:\s{1,3}|[_.\-]|\\_|\s*\\\n\s*)"
 _TRANSCRIBED = str.maketrans(

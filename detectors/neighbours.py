@@ -68,6 +68,7 @@ def neighbours(
 
     Raises:
         DetectionFailed: the detector broke.
+
     """
     kinds = {_SPAN_KINDS[i.kind] for i in subject.identifiers if i.kind in _SPAN_KINDS}
     kinds = kinds or set(_SPAN_KINDS.values())

@@ -32,6 +32,7 @@ def phone_forms(value: str, regions: tuple[str, ...]) -> list[Form]:
     Args:
         value: as the request writes it.
         regions: ISO 3166 codes tried for a number without a country prefix.
+
     """
     written = digits_of(fold(re.sub(r"(?i)\s*(?:ext\.?|x)\s*\d+\s*$", "", value)).text)
     numbers: dict[tuple[str, str], None] = {}

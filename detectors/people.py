@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from detectors.letters import CAPITALISED, UPPER
 
 STARTERS = frozenset(
-    "A An And Any Are As At But By Can Card Contact Could Dear Did Do Does During Each Every For From Given Has Have "
-    "He Hello Her Here Hers Hi His How However I If In Into Is It Its Let Like May Meanwhile Mr Mrs Ms Miss Mx Dr Prof "
-    "My Next No Not Now Of On Once One Only Or Our Over Please Since She So Some Subject Sincerely Regards Than That "
-    "The Their Then There These They This Those Through To Today Tomorrow Under Until Up Upon Was We Were What When "
-    "Where Which While Who Whom Whose Why Will With Would Yes Yesterday You Your Call Write Ask Send Name".split()
+    ["A", "An", "And", "Any", "Are", "As", "At", "But", "By", "Can", "Card", "Contact", "Could", "Dear", "Did", "Do", "Does", "During", "Each", "Every", "For", "From", "Given", "Has", "Have", "He", "Hello", "Her", "Here", "Hers", "Hi", "His", "How", "However", "I", "If", "In", "Into", "Is", "It", "Its", "Let", "Like", "May", "Meanwhile", "Mr", "Mrs", "Ms", "Miss", "Mx", "Dr", "Prof", "My", "Next", "No", "Not", "Now", "Of", "On", "Once", "One", "Only", "Or", "Our", "Over", "Please", "Since", "She", "So", "Some", "Subject", "Sincerely", "Regards", "Than", "That", "The", "Their", "Then", "There", "These", "They", "This", "Those", "Through", "To", "Today", "Tomorrow", "Under", "Until", "Up", "Upon", "Was", "We", "Were", "What", "When", "Where", "Which", "While", "Who", "Whom", "Whose", "Why", "Will", "With", "Would", "Yes", "Yesterday", "You", "Your", "Call", "Write", "Ask", "Send", "Name"]
 )
 """Words that begin sentences and requests, and forms of address."""
 _THINGS = (

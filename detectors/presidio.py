@@ -44,6 +44,7 @@ class PresidioDetector:
         recognizers: Presidio's own recognizers by class name. The URL recognizer takes half of the time and finds
             nothing that a request asks for.
         threshold: confidence under which a finding is dropped.
+
     """
 
     model: str = ""
@@ -185,7 +186,8 @@ def _own(language: str) -> list[Any]:
 
 def _stay_offline() -> None:
     """Presidio's e-mail recognizer asks `tldextract.extract`, which fetches its list of suffixes: the one in the
-    package serves."""
+    package serves.
+    """
     import tldextract  # noqa: PLC0415
 
     tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)

@@ -33,6 +33,7 @@ class RedactedCopy:
         after_sha256: SHA-256 of `manifest.txt`, which lists them.
         before_hmac: HMAC-SHA256 of the original files under the request's key.
         spans: how many spans were taken out.
+
     """
 
     files: tuple[FileDigest, ...]
@@ -58,6 +59,7 @@ def redact(
     Raises:
         RequestRejected: `out` exists, or the corpus is not the one that was searched.
         Unavailable: the disk is full or does not answer; nothing is left behind.
+
     """
     merged = _by_file(spans)
     count = sum(len(cuts) for rows in merged.values() for cuts in rows.values())

@@ -15,8 +15,16 @@ CASES = [
     ("Maren Tolvik met Dr. Jon Aske, phone 212-555-0137.", "212-555-0137", Owner.OTHER),
     ("Dr. Jon Aske met Maren Tolvik, phone 212-555-0137.", "212-555-0137", Owner.SUBJECT),
     ("Maren Tolvik met Dr. Jon Aske. Call 212-555-0137.", "212-555-0137", Owner.UNCERTAIN),
-    ("Dr. Jon Aske: phone 917-555-0188; Maren Tolvik: phone 212-555-0137", "917-555-0188", Owner.OTHER),
-    ("Dr. Jon Aske: phone 917-555-0188; Maren Tolvik: phone 212-555-0137", "212-555-0137", Owner.SUBJECT),
+    (
+        "Dr. Jon Aske: phone 917-555-0188; Maren Tolvik: phone 212-555-0137",
+        "917-555-0188",
+        Owner.OTHER,
+    ),
+    (
+        "Dr. Jon Aske: phone 917-555-0188; Maren Tolvik: phone 212-555-0137",
+        "212-555-0137",
+        Owner.SUBJECT,
+    ),
     ("Maren Tolvik was there. Jon Aske was born on 4 March 1987.", "4 March 1987", Owner.UNCERTAIN),
     ("Maren Tolvik went on 9 July 2011.", "9 July 2011", Owner.UNCERTAIN),
 ]
@@ -25,9 +33,7 @@ CASES = [
 @pytest.mark.parametrize(("text", "value", "owner"), CASES)
 def test_the_nearest_name_decides(presidio, text, value, owner):
     doc = document(text)
-    spans = attribute(
-        doc, ExactIndex().find(doc, MAREN_ONLY), presidio.find(doc, MAREN_ONLY)
-    )
+    spans = attribute(doc, ExactIndex().find(doc, MAREN_ONLY), presidio.find(doc, MAREN_ONLY))
     owners = {text[s.start : s.end]: s.owner for s in spans}
     assert owners[value] is owner
     assert merge_spans(spans) == spans

@@ -66,9 +66,21 @@ WRITTEN = [
     ("address", "12 Harbour Lane, Ostby", "12 Harbour Ln., Ostby"),
     ("address", "12 Harbour Lane, Ostby", "12 Harbour Lane\nOstby"),
     ("address", "Harbour Lane 12, 0155 Ostby", "12 Harbour Lane, 0155 Ostby"),
-    ("address", "10 West 58th Place, #505, Orange, CA, 92867", "10 W. 58th Pl #505, Orange, California 92867"),
-    ("address", "10 West 58th Place, #505, Orange, CA, 92867", "10 West 58th Place, Apt. #505, Orange, CA, 92867"),
-    ("address", "22 Allison Street, Montgomery, AL, 36111", "22 Allison Street in Montgomery, AL, 36111"),
+    (
+        "address",
+        "10 West 58th Place, #505, Orange, CA, 92867",
+        "10 W. 58th Pl #505, Orange, California 92867",
+    ),
+    (
+        "address",
+        "10 West 58th Place, #505, Orange, CA, 92867",
+        "10 West 58th Place, Apt. #505, Orange, CA, 92867",
+    ),
+    (
+        "address",
+        "22 Allison Street, Montgomery, AL, 36111",
+        "22 Allison Street in Montgomery, AL, 36111",
+    ),
     ("address", "95 Hill Road, GA, 31405, Savannah", "95 Hill Road, Savannah, GA, 31405"),
     ("address", "Hauptstraße 5, 10115 Berlin", "HAUPTSTRASSE 5, 10115 Berlin"),
 ]

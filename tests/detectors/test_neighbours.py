@@ -2,8 +2,8 @@
 
 import pytest
 
-from detectors.locate import locate
 from detectors.exact import ExactIndex
+from detectors.locate import locate
 from detectors.neighbours import is_personal, neighbours, ordinary
 from domain.errors import DetectionFailed
 from domain.records import Owner
@@ -11,9 +11,30 @@ from tests.detectors.conftest import CARD, document
 from tests.detectors.test_locate import Broken
 
 PEOPLE = [
-    ("Jon Aske", "917-555-0188", "jon.aske@example.net", "9 July 1979", "55-118-2046", "7 Mill Road, Vardal"),
-    ("Ida Fossum", "+47 22 12 34 56", "ida@example.com", "1 May 1990", "55-300-1122", "Storgata 12, 0155 Oslo"),
-    ("Lars Wiik", "718-555-0111", "lars.wiik@example.net", "2 June 1966", "55-410-9981", "31 Quay Street, Ostby"),
+    (
+        "Jon Aske",
+        "917-555-0188",
+        "jon.aske@example.net",
+        "9 July 1979",
+        "55-118-2046",
+        "7 Mill Road, Vardal",
+    ),
+    (
+        "Ida Fossum",
+        "+47 22 12 34 56",
+        "ida@example.com",
+        "1 May 1990",
+        "55-300-1122",
+        "Storgata 12, 0155 Oslo",
+    ),
+    (
+        "Lars Wiik",
+        "718-555-0111",
+        "lars.wiik@example.net",
+        "2 June 1966",
+        "55-410-9981",
+        "31 Quay Street, Ostby",
+    ),
 ]
 PLAIN = [f"The ferry number {n} leaves at noon and the harbour is quiet." for n in range(20)]
 
@@ -38,7 +59,9 @@ def test_every_person_is_one_group_with_whole_secrets(maren, presidio):
     by_person: dict[str, set[str]] = {}
     for passage in passages:
         text = passage.text.reveal()
-        by_person.setdefault(passage.person, set()).update(text[s.start : s.end] for s in passage.spans)
+        by_person.setdefault(passage.person, set()).update(
+            text[s.start : s.end] for s in passage.spans
+        )
     assert sorted(by_person) == ["p0001", "p0002", "p0003"]
     assert sorted(map(sorted, by_person.values())) == sorted(sorted(values) for values in PEOPLE)
     assert len(passages) == 9
