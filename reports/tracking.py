@@ -25,7 +25,6 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 EXPERIMENT = "erasure-evidence"
 PRODUCTION = "production"
@@ -144,7 +143,7 @@ def _answered() -> Iterator[None]:
     """Turn "it did not answer" into `Unavailable` (TRACKING)."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError):
+    except (MlflowException, OSError):
         raise Unavailable(
             Code.TRACKING,
             place="LETHE_TRACKING",

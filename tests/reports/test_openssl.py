@@ -1,4 +1,4 @@
-"""The commands that the report prints, run as they stand, by a shell that knows nothing of this product."""
+"""The commands that the report prints, run as they stand by a shell that knows nothing else."""
 
 import html
 import re

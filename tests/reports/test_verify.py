@@ -28,7 +28,7 @@ def doubt(tmp_path: Path, content: bytes | Files, pinned: bytes | None = None) -
 
 
 def resigned(files: Files, name: str, change: Callable[[dict], None], key: Key) -> dict[str, bytes]:
-    """The files with one statement changed by somebody who holds the key; the completion follows."""
+    """The files with one statement changed by somebody with the key; the completion follows."""
     made = dict(files)
     payload = json.loads(made[f"{name}.pae"].split(b" ", 4)[4])
     change(payload)
@@ -41,8 +41,6 @@ def resigned(files: Files, name: str, change: Callable[[dict], None], key: Key) 
         for subject in statement["subject"]:
             if subject["name"] == f"{name}.dsse.json":
                 subject["digest"]["sha256"] = sha256(envelope).hexdigest()
-        for verification in [n for n in made if n.startswith("verification")]:
-            del verification
 
     return resigned(made, "completion", follow, key)
 
@@ -84,7 +82,7 @@ def test_a_pinned_key_that_is_no_key_is_refused(zipped: Path) -> None:
 
 
 def regions(data: bytes, files: Files) -> list[str]:
-    """The owner of every byte of a canonical zip: the member, or the zip itself for its last record."""
+    """The owner of every byte of a canonical zip: a member, or the zip for its last record."""
     owners: list[str] = []
     for name in sorted(files):
         owners += [name] * (30 + len(name) + len(files[name]))
