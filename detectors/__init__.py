@@ -1,1 +1,1 @@
-"""Where is this person in the corpus? Readers, the exact index, Presidio, attribution, redaction."""
+"""Where is this person in the corpus? Readers, detectors, attribution, redaction."""

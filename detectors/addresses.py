@@ -40,17 +40,70 @@ _SAME: tuple[tuple[str, ...], ...] = (
 
 STATES: dict[str, str] = dict(
     pair.split(":")
-    for pair in ["al:alabama", "ak:alaska", "az:arizona", "ar:arkansas", "ca:california", "co:colorado", "ct:connecticut", "de:delaware", "fl:florida", "ga:georgia", "hi:hawaii", "id:idaho", "il:illinois", "in:indiana", "ia:iowa", "ks:kansas", "ky:kentucky", "la:louisiana", "me:maine", "md:maryland", "ma:massachusetts", "mi:michigan", "mn:minnesota", "ms:mississippi", "mo:missouri", "mt:montana", "ne:nebraska", "nv:nevada", "nh:new_hampshire", "nj:new_jersey", "nm:new_mexico", "ny:new_york", "nc:north_carolina", "nd:north_dakota", "oh:ohio", "ok:oklahoma", "or:oregon", "pa:pennsylvania", "ri:rhode_island", "sc:south_carolina", "sd:south_dakota", "tn:tennessee", "tx:texas", "ut:utah", "vt:vermont", "va:virginia", "wa:washington", "wv:west_virginia", "wi:wisconsin", "wy:wyoming", "dc:district_of_columbia"]
+    for pair in [
+        "al:alabama",
+        "ak:alaska",
+        "az:arizona",
+        "ar:arkansas",
+        "ca:california",
+        "co:colorado",
+        "ct:connecticut",
+        "de:delaware",
+        "fl:florida",
+        "ga:georgia",
+        "hi:hawaii",
+        "id:idaho",
+        "il:illinois",
+        "in:indiana",
+        "ia:iowa",
+        "ks:kansas",
+        "ky:kentucky",
+        "la:louisiana",
+        "me:maine",
+        "md:maryland",
+        "ma:massachusetts",
+        "mi:michigan",
+        "mn:minnesota",
+        "ms:mississippi",
+        "mo:missouri",
+        "mt:montana",
+        "ne:nebraska",
+        "nv:nevada",
+        "nh:new_hampshire",
+        "nj:new_jersey",
+        "nm:new_mexico",
+        "ny:new_york",
+        "nc:north_carolina",
+        "nd:north_dakota",
+        "oh:ohio",
+        "ok:oklahoma",
+        "or:oregon",
+        "pa:pennsylvania",
+        "ri:rhode_island",
+        "sc:south_carolina",
+        "sd:south_dakota",
+        "tn:tennessee",
+        "tx:texas",
+        "ut:utah",
+        "vt:vermont",
+        "va:virginia",
+        "wa:washington",
+        "wv:west_virginia",
+        "wi:wisconsin",
+        "wy:wyoming",
+        "dc:district_of_columbia",
+    ]
 )
 _GAP = r"[\s,.;:#/|()\-\\]{1,6}"
 _FILLER = r"(?:(?:in|at|apartment|apt|unit|suite|ste|zip|code|floor)\b[\s,.:#]{0,3})?"
 
 
 def address_forms(value: str) -> list[Form]:
-    """Forms of an address: any case, spacing, punctuation and usual abbreviation; later parts in any order or missing.
+    """Forms of an address: any case, spacing, punctuation and usual abbreviation; later parts in
+    any order or missing.
 
-    House number and street must be there. By themselves they do not name a person; with any other part of the
-    address they do.
+    House number and street must be there. By themselves they do not name a person; with any other
+    part of the address they do.
     """
     segments = [re.findall(r"[^\W_]+", fold(s).text) for s in re.split(r"[,;\n]+", value)]
     segments = [s for s in segments if s]
@@ -78,7 +131,9 @@ def address_forms(value: str) -> list[Form]:
 
 
 def _is_street(words: list[str]) -> bool:
-    """Whether a segment has a house number and a word; "1234 Ostby" (postcode first) is taken only when it is first."""
+    """Whether a segment has a house number and a word; "1234 Ostby" (postcode first) is taken only
+    when it is first.
+    """
     return any(w[0].isdigit() for w in words) and any(len(w) > 2 and w.isalpha() for w in words)
 
 

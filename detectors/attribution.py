@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 from detectors.shapes import SURE
 from domain.records import Document, Owner, SensitiveSpan, SpanKind, merge_spans
@@ -18,10 +19,11 @@ def attribute(
 ) -> list[SensitiveSpan]:
     """The subject's spans and the found ones, each with its owner.
 
-    A finding that overlaps one of the subject's own spans belongs to it. When the document names only the subject,
-    sure findings are the subject's. When it names several people, the nearest name before the finding in the same
-    sentence decides, and where there is none the owner stays UNCERTAIN, as it does for unsure findings. The subject's
-    own birth date or street next to somebody else's name is UNCERTAIN too: it may be a shared one.
+    A finding that overlaps one of the subject's own spans belongs to it. When the document names
+    only the subject, sure findings are the subject's. When it names several people, the nearest
+    name before the finding in the same sentence decides, and where there is none the owner stays
+    UNCERTAIN, as it does for unsure findings. The subject's own birth date or street next to
+    somebody else's name is UNCERTAIN too: it may be a shared one.
 
     Returns disjoint, sorted spans.
     """
@@ -55,7 +57,9 @@ def attribute(
 def _reconsider(
     span: SensitiveSpan, named: list[tuple[int, Owner]], sentences: list[tuple[int, int]]
 ) -> SensitiveSpan:
-    """A birth date or an unsure address directly behind another person's name is not surely the subject's."""
+    """A birth date or an unsure address directly behind another person's name is not surely the
+    subject's.
+    """
     weak = span.kind is SpanKind.DATE or (span.kind is SpanKind.ADDRESS and span.confidence < 0.9)
     if weak and span.owner is Owner.SUBJECT and _nearest(span, named, sentences) is Owner.OTHER:
         return replace(span, owner=Owner.UNCERTAIN)
@@ -72,10 +76,8 @@ def _nearest(
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence or clause. What follows a question mark answers it and stays with it."""
-    borders = [0]
-    for match in _BORDER.finditer(text):
-        if "?" not in match.group():
-            borders.append(match.end())
-    borders.append(len(text) + 1)
-    return [(a, b) for a, b in zip(borders, borders[1:], strict=False) if a < b]
+    """Start and end of each sentence or clause. What follows a question mark answers it and stays
+    with it.
+    """
+    ends = [m.end() for m in _BORDER.finditer(text) if "?" not in m.group()]
+    return [(a, b) for a, b in pairwise([0, *ends, len(text) + 1]) if a < b]

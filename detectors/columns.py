@@ -1,4 +1,6 @@
-"""Parquet and Arrow files: one column of text read row by row, and rewritten with every other value as it was."""
+"""Parquet and Arrow files: one column of text read row by row, and rewritten with every other value
+as it was.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,16 +10,16 @@ Edit = Callable[[int, str], str]
 """Row from 1 and its text to the text that takes its place."""
 
 
-class NoTextColumn(ValueError):
+class NoTextColumnError(ValueError):
     """The file has no column of text of that name. Carries no text."""
 
 
-class ArrowBroken(ValueError):
+class ArrowBrokenError(ValueError):
     """The file is no Parquet or Arrow file. Carries no text."""
 
 
 def texts(path: Path, field: str) -> Iterator[tuple[int, str | None]]:
-    """Row from 1 and text, None where it is null. Raises `NoTextColumn`, `ArrowBroken`."""
+    """Row from 1 and text or None. Raises `NoTextColumnError`, `ArrowBrokenError`."""
     row = 0
     for batch in _batches(path, [field]):
         for value in batch.column(field).to_pylist():
@@ -26,7 +28,9 @@ def texts(path: Path, field: str) -> Iterator[tuple[int, str | None]]:
 
 
 def rewrite(source: Path, target: Path, field: str, edit: Edit) -> None:
-    """Write the file again with the edited texts: same schema, metadata, compression and row groups or batches."""
+    """Write the file again with the edited texts: same schema, metadata, compression and row groups
+    or batches.
+    """
     if source.suffix == ".parquet":
         _rewrite_parquet(source, target, field, edit)
     else:
@@ -47,7 +51,7 @@ def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
                 _require_text(reader.schema, columns[0])
                 yield from _record_batches(reader)
     except pa.ArrowInvalid:  # its message may quote the data
-        raise ArrowBroken from None
+        raise ArrowBrokenError from None
 
 
 def _reader(source: Any) -> Any:
@@ -78,11 +82,11 @@ def _require_text(schema: Any, field: str) -> None:
         kind = kind.value_type
     views = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     if kind is None or not any(check(kind) for check in views):
-        raise NoTextColumn
+        raise NoTextColumnError
 
 
 def _edited(table: Any, field: str, first: int, edit: Edit) -> Any:
-    """The table or batch with the column replaced; `first` is the row number before its first row."""
+    """The table or batch with the column replaced; `first` rows come before it."""
     import pyarrow as pa  # noqa: PLC0415
 
     index = table.schema.get_field_index(field)

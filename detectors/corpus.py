@@ -1,4 +1,6 @@
-"""Open a corpus: JSON lines, Parquet, plain text and Hugging Face dataset folders, read completely or not at all."""
+"""Open a corpus: JSON lines, Parquet, plain text and Hugging Face dataset folders, read completely
+or not at all.
+"""
 
 import glob
 import json
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detectors import columns
-from detectors.jsonl import NotARow, read_text
+from detectors.jsonl import NotARowError, read_text
 from domain.errors import Code, RequestRejected
 from domain.records import Document
 from domain.secrecy import Secret
@@ -48,8 +50,8 @@ class CorpusFiles:
     def check(self) -> int:
         """Read everything once and return the number of documents.
 
-        Raises `RequestRejected`: CORPUS_CORRUPT with the number of unreadable rows and the first ten of them, or
-        CORPUS_EMPTY when there is no document.
+        Raises `RequestRejected`: CORPUS_CORRUPT with the number of unreadable rows and the first
+        ten of them, or CORPUS_EMPTY when there is no document.
         """
         count = corrupt = 0
         named: list[str] = []
@@ -64,7 +66,8 @@ class CorpusFiles:
             raise RequestRejected(
                 Code.CORPUS_CORRUPT,
                 place=f"{corrupt} rows of the corpus ({', '.join(named)}{more})",
-                remedy=f"each must be UTF-8 and hold one text in the field {self.text_field}; repair them and search again",
+                remedy=f"each must be UTF-8 and hold one text in the field {self.text_field}; "
+                "repair them and search again",
             )
         if not count:
             raise RequestRejected(
@@ -75,7 +78,7 @@ class CorpusFiles:
         return count
 
     def documents(self) -> Iterator[Document]:
-        """Every document, in the order of the files and rows, after `check` has read all of them."""
+        """Every document in the order of the files, after `check` has read all of them."""
         self.check()
         for ref, text in self._rows():
             yield Document(ref, Secret(text or ""))
@@ -87,13 +90,14 @@ class CorpusFiles:
             try:
                 for row, text in rows(file, self.text_field):
                     yield f"{name}#{row}", text
-            except columns.NoTextColumn:
+            except columns.NoTextColumnError:
                 raise RequestRejected(
                     Code.CORPUS_UNREADABLE,
                     place=f"corpus file {name}",
-                    remedy=f"it has no column of text named {self.text_field}; set text_field in the catalogue",
+                    remedy=f"it has no column of text named {self.text_field}; "
+                    "set text_field in the catalogue",
                 ) from None
-            except columns.ArrowBroken:
+            except columns.ArrowBrokenError:
                 yield f"{name}#1", None
             except OSError:
                 raise _unreadable(
@@ -102,7 +106,9 @@ class CorpusFiles:
 
 
 def rows(file: Path, field: str) -> Iterator[tuple[int, str | None]]:
-    """Row from 1 and text of one file; None for a row that cannot be read. A null text is an empty one."""
+    """Row from 1 and text of one file; None for a row that cannot be read. A null text is an empty
+    one.
+    """
     if file.suffix in JSONL:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -119,14 +125,16 @@ def rows(file: Path, field: str) -> Iterator[tuple[int, str | None]]:
 
 
 def decode(line: bytes) -> str:
-    """A line as text; a byte order mark before the first one stays with it and does not disturb the parser."""
+    """A line as text; a byte order mark before the first one stays with it and does not disturb the
+    parser.
+    """
     return line.decode("utf-8")
 
 
 def _read_line(line: bytes, field: str) -> str | None:
     try:
         return read_text(decode(line).removeprefix("\ufeff"), field)
-    except (UnicodeDecodeError, NotARow):
+    except (UnicodeDecodeError, NotARowError):
         return None
 
 
@@ -134,12 +142,13 @@ def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
     """Find the files of a corpus.
 
     Args:
-        path: a file, a folder (searched with its subfolders), a glob, or a folder of a saved Hugging Face dataset.
+        path: a file, a folder (searched with its subfolders), a glob, or a folder of a saved
+            Hugging Face dataset.
         text_field: field (JSON lines) or column (Parquet, Arrow) with the text.
 
     Raises:
-        RequestRejected: CORPUS_UNREADABLE when nothing is there, or a file in the folder is of a kind that would have
-            to be skipped in silence.
+        RequestRejected: CORPUS_UNREADABLE when nothing is there, or a file in the folder is of a
+            kind that would have to be skipped in silence.
 
     """
     given = Path(path)
@@ -185,7 +194,9 @@ def is_manifest(file: Path, root: Path) -> bool:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """The files of a folder that may hold data. Hidden ones are left out; of other kinds, only known bystanders are."""
+    """The files of a folder that may hold data. Hidden ones are left out; of other kinds, only
+    known bystanders are.
+    """
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -203,7 +214,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _listed(files: list[Path], companions: list[Path]) -> list[Path]:
-    """Without the Arrow files that a saved dataset's state does not list: caches of earlier steps."""
+    """Without the Arrow files that a dataset's state does not list: caches of earlier steps."""
     for state in companions:
         if state.name != "state.json":
             continue
@@ -240,7 +251,8 @@ def _fixed_part(pattern: str) -> Path:
 def _kind(name: str) -> RequestRejected:
     return _unreadable(
         f"corpus file {name}",
-        "its kind is not read; convert it to .jsonl, .parquet or .txt, or name the readable files with a pattern",
+        "its kind is not read; convert it to .jsonl, .parquet or .txt, "
+        "or name the readable files with a pattern",
     )
 
 

@@ -33,17 +33,20 @@ MONTHS: tuple[tuple[str, ...], ...] = (
         "desember",
     ),
 )
-"""Folded month names in English, German, French, Spanish, Italian, Dutch, Portuguese and Scandinavian."""
+"""Folded month names in English, German, French, Spanish, Italian, Dutch, Portuguese and
+Scandinavian.
+"""
 
 _BETWEEN = r"[\s\-./,]*"
 _NUMERIC = r"\s?[-./\s]\s?"
 
 
 def date_forms(value: str) -> list[Form]:
-    """Forms of a date: numeric in three orders, with the month's name, with two- and four-digit years.
+    """Forms of a date: numeric in three orders, with the month's name, with two- and four-digit
+    years.
 
-    A numeric date that can be read in two ways ("04/03/1987") gives the forms of both. What is no full date gives the
-    text as it stands. A date alone names nobody.
+    A numeric date that can be read in two ways ("04/03/1987") gives the forms of both. What is no
+    full date gives the text as it stands. A date alone names nobody.
     """
     readings = read_date(value)
     patterns = [pattern for day in readings for pattern in _patterns(day)]
@@ -54,14 +57,11 @@ def date_forms(value: str) -> list[Form]:
 
 
 def read_date(value: str) -> list[date]:
-    """The full dates that a text can mean: none, one, or two when day and month can be exchanged."""
+    """The full dates that a text can mean; two when day and month can be exchanged."""
     text = value.strip()
-    if re.match(r"\d{4}-\d{2}-\d{2}", text):
-        orders = [False]  # ISO 8601: dateutil would exchange day and month under dayfirst
-    else:
-        orders = [False, True]
+    iso = re.match(r"\d{4}-\d{2}-\d{2}", text)  # dateutil would exchange its day and month too
     found: list[date] = []
-    for day_first in orders:
+    for day_first in (False,) if iso else (False, True):
         day = _parse(text, day_first=day_first)
         if day is not None and day not in found:
             found.append(day)
@@ -69,7 +69,9 @@ def read_date(value: str) -> list[date]:
 
 
 def _parse(text: str, *, day_first: bool) -> date | None:
-    """The date, or None when a part of it is missing: two defaults that differ everywhere must agree."""
+    """The date, or None when a part of it is missing: two defaults that differ everywhere must
+    agree.
+    """
     try:
         one, two = (
             parser.parse(text, dayfirst=day_first, default=default).date()
@@ -107,7 +109,9 @@ def _patterns(day: date) -> list[str]:
 
 
 def _form(pattern: str, anchor: str) -> Form:
-    """A date must not begin or end inside a longer word or number; ISO date-times may follow with a T."""
+    """A date must not begin or end inside a longer word or number; ISO date-times may follow with a
+    T.
+    """
     return Form(
         SpanKind.DATE, rf"(?<![^\W_])(?:{pattern})(?!\d|[^\W\dt_])", 0.9, alone=False, anchor=anchor
     )

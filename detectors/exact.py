@@ -38,9 +38,10 @@ _FORMS: dict[IdentifierKind, Callable[[str], list[Form]]] = {
 class ExactIndex:
     """Finds the subject's own identifiers in all their written forms.
 
-    Two kinds of evidence: a form that names the person alone (full name, e-mail, phone, record number, whole address),
-    and a form that does so only in a document where one of the first kind occurs (birth date, given name, street). A
-    birth date or street without the person is UNCERTAIN: it may be anybody's.
+    Two kinds of evidence: a form that names the person alone (full name, e-mail, phone, record
+    number, whole address), and a form that does so only in a document where one of the first kind
+    occurs (birth date, given name, street). A birth date or street without the person is UNCERTAIN:
+    it may be anybody's.
 
     Args:
         regions: ISO 3166 codes by which a phone number without a country prefix is read.
@@ -75,13 +76,15 @@ class ExactIndex:
         return merge_spans(spans)
 
     def mentions(self, text: str, subject: Subject) -> bool:
-        """Whether the document is worth a `find`: a look-up of literals that never misses a match."""
+        """Whether a `find` is worth it: a look-up of literals that never misses a match."""
         lowered = fold(text).text
         digits = digits_of(lowered)
         return any(form.possible(lowered, digits) for form in self.forms(subject))
 
     def forms(self, subject: Subject) -> tuple[Form, ...]:
-        """The forms of this subject; those of the last one are kept, so that a corpus compiles them once."""
+        """The forms of this subject; those of the last one are kept, so that a corpus compiles them
+        once.
+        """
         if self._last and self._last[0][0] == subject:
             return self._last[0][1]
         forms = tuple(
@@ -108,7 +111,8 @@ class ExactIndex:
 def _weigh(text: str, hits: list[_Hit]) -> tuple[list[_Hit], list[_Hit], bool]:
     """Hits that name the person alone, hits that need them, and whether a namesake is in the text.
 
-    "M. Tolvik" beside Mira Tolvik may be either, and an address beside somebody else's name is a household's.
+    "M. Tolvik" beside Mira Tolvik may be either, and an address beside somebody else's name is a
+    household's.
     """
     strong = [hit for hit in hits if hit[0].alone]
     if not strong:
@@ -139,7 +143,9 @@ def _span(document: Document, hit: _Hit, owner: Owner) -> SensitiveSpan:
 
 
 def _has_namesake(text: str, strong: list[_Hit], names: list[tuple[int, int, float]]) -> bool:
-    """Whether somebody else in the text shares a part of the name, so that the part alone may mean either."""
+    """Whether somebody else in the text shares a part of the name, so that the part alone may mean
+    either.
+    """
     own = [(start, end) for form, start, end in strong if form.kind is SpanKind.PERSON]
     words = {w for start, end in own for w in fold(text[start:end]).text.replace(",", " ").split()}
     return any(

@@ -1,4 +1,6 @@
-"""Text as it is compared: no case, no diacritics, no zero width, and a way back to the original code points."""
+"""Text as it is compared: no case, no diacritics, no zero width, and a way back to the original
+code points.
+"""
 
 import re
 import unicodedata
@@ -12,7 +14,7 @@ _LETTERS = {
     "đ": "d",
     "ħ": "h",
     "ŧ": "t",
-    "ı": "i",
+    "\u0131": "i",
     "æ": "ae",
     "œ": "oe",
     "ð": "d",
@@ -27,14 +29,18 @@ _COMBINING = frozenset({"Mn", "Me"})
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Folded:
-    """Folded text, and for each of its characters the index of the original code point it came from."""
+    """Folded text, and for each of its characters the index of the original code point it came
+    from.
+    """
 
     text: str
     origin: Sequence[int]
     original: str
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """The original code points behind `text[start:end]`, with the combining marks that follow them."""
+        """The original code points behind `text[start:end]`, with the combining marks that follow
+        them.
+        """
         first, last = self.origin[start], self.origin[end - 1] + 1
         while last < len(self.original) and _is_combining(self.original[last]):
             last += 1
@@ -42,7 +48,9 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """Fold a text; ASCII takes the fast way, where folding is lower case and every index is its own."""
+    """Fold a text; ASCII takes the fast way, where folding is lower case and every index is its
+    own.
+    """
     if text.isascii():
         return Folded(text.lower(), range(len(text)), text)
     pieces: list[str] = []
@@ -83,5 +91,7 @@ def _is_combining(character: str) -> bool:
 
 
 def digits_of(folded: str) -> str:
-    """The digits of a folded text and nothing else, for a cheap look-up of numbers however they are written."""
+    """The digits of a folded text and nothing else, for a cheap look-up of numbers however they are
+    written.
+    """
     return re.sub(r"[^0-9]+", "", folded)

@@ -1,4 +1,6 @@
-"""A written form: a pattern over folded text, how sure it is, and a cheap literal without which it cannot match."""
+"""A written form: a pattern over folded text, how sure it is, and a cheap literal without which it
+cannot match.
+"""
 
 import re
 from dataclasses import dataclass

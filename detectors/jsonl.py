@@ -1,4 +1,6 @@
-"""One line of JSON as it was written: which characters of its source are which code points of its text."""
+"""One line of JSON as it was written: which characters of its source are which code points of its
+text.
+"""
 
 import json
 import re
@@ -11,37 +13,38 @@ _UNIT = re.compile(
 """One code point inside a JSON string: a surrogate pair, one escape, or the character itself."""
 
 
-class NotARow(ValueError):
+class NotARowError(ValueError):
     """The line is no JSON object with one text in the field asked for. Carries no text."""
 
 
 def read_text(line: str, field: str) -> str:
-    """The text of a row; empty where it is null. Raises `NotARow`."""
+    """The text of a row; empty where it is null. Raises `NotARowError`."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if keys.count(field) > 1:  # the parser would show only the last one
-            raise NotARow
+            raise NotARowError
         return dict(pairs)
 
     try:
         row = json.loads(line, object_pairs_hook=once)
     except (ValueError, RecursionError):
-        raise NotARow from None
+        raise NotARowError from None
     if not isinstance(row, dict) or field not in row:
-        raise NotARow
+        raise NotARowError
     text = row[field]
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise NotARow
+        raise NotARowError
     return text
 
 
 def replace_spans(line: str, field: str, spans: list[tuple[int, int]], mark: str) -> str:
-    """The line with `mark` in place of the given code points of its text; every other character stays as written.
+    """The line with `mark` in place of the given code points of its text; every other character
+    stays as written.
 
-    `spans` are disjoint and sorted. Raises `NotARow` when a span is not inside the text.
+    `spans` are disjoint and sorted. Raises `NotARowError` when a span is not inside the text.
     """
     start, end = _literal(line, field)
     units = [m.start() for m in _UNIT.finditer(line, start + 1, end - 1)]
@@ -50,27 +53,27 @@ def replace_spans(line: str, field: str, spans: list[tuple[int, int]], mark: str
     pieces, at = [], 0
     for first, last in spans:
         if last >= len(units):
-            raise NotARow
+            raise NotARowError
         pieces += [line[at : units[first]], escaped]
         at = units[last]
     return "".join(pieces) + line[at:]
 
 
 def _literal(line: str, field: str) -> tuple[int, int]:
-    """Where the string literal of the field stands in the line, quotes included. Raises `NotARow`."""
+    """Where the literal of the field stands, quotes included. Raises `NotARowError`."""
     depth, key, value_follows = 0, "", False
     for match in _TOKEN.finditer(line):
-        token = match.group()
-        if depth == 1 and value_follows and token[0] == '"' and key == field:
+        piece = match.group()
+        if depth == 1 and value_follows and piece[0] == '"' and key == field:
             return match.span()
-        if token in "{[":
+        if piece in "{[":
             depth += 1
-        elif token in "}]":
+        elif piece in "}]":
             depth -= 1
         if depth == 1:
-            if token[0] == '"' and not value_follows:
-                key = json.loads(token)
-            value_follows = token == ":" or (value_follows and token not in ",}")
-            if token == ",":
+            if piece[0] == '"' and not value_follows:
+                key = json.loads(piece)
+            value_follows = piece == ":" or (value_follows and piece not in ",}")
+            if piece == ",":
                 value_follows = False
-    raise NotARow
+    raise NotARowError

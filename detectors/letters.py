@@ -8,7 +8,7 @@ LOWER = "".join(chr(c) for block in _RANGES for c in block if chr(c).islower()) 
 
 CAPITALISED = (
     rf"[{UPPER}][\u0300-\u036f]*"
-    rf"(?:[{LOWER}]+(?:[{UPPER}][{LOWER}]+)?|['’][{UPPER}][{LOWER}]+)"
-    rf"(?:[-'’][{UPPER}{LOWER}][{LOWER}]+)*"
+    rf"(?:[{LOWER}]+(?:[{UPPER}][{LOWER}]+)?|['\u2019][{UPPER}][{LOWER}]+)"
+    rf"(?:[-'\u2019][{UPPER}{LOWER}][{LOWER}]+)*"
 )
 """A capitalised word: Maren, MacArthur, O'Brien, Anne-marie; a possessive 's stays outside."""

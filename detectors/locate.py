@@ -1,4 +1,6 @@
-"""Search a corpus for one person: the exact index picks the documents, the other detectors look closer at those."""
+"""Search a corpus for one person: the exact index picks the documents, the other detectors look
+closer at those.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +48,8 @@ def locate(
     Args:
         documents: the corpus.
         subject: whom to look for.
-        detectors: by name; one of them is an `ExactIndex`, which decides which documents the others see.
+        detectors: by name; one of them is an `ExactIndex`, which decides which documents the others
+            see.
         progress: called with the number of documents searched so far.
 
     Raises:
@@ -89,7 +92,9 @@ def locate(
 def _search(
     document: Document, subject: Subject, index: ExactIndex, closer: Mapping[str, Detector]
 ) -> list[SensitiveSpan]:
-    """One document: exact first; the others only where the subject is, and their findings attributed."""
+    """One document: exact first; the others only where the subject is, and their findings
+    attributed.
+    """
     if not index.mentions(document.text.reveal(), subject):
         return []
     own = find("exact", index, document, subject)
@@ -111,7 +116,7 @@ def find(
         return detector.find(document, subject)
     except ErasureError:
         raise
-    except Exception:  # its message may quote the text
+    except Exception:  # noqa: BLE001 - its message may quote the text
         raise DetectionFailed(
             Code.DETECTOR_BROKE,
             place=f"detector {name} at {document.ref}",

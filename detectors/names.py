@@ -7,23 +7,26 @@ from detectors.forms import LEFT, RIGHT, Form
 from detectors.people import STARTERS
 from domain.records import SpanKind
 
-HONORIFICS = frozenset(
-    ["mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "dame", "lord", "lady", "rev", "herr", "frau", "fru", "hr", "mme", "mlle", "m", "sr", "sra"]
+_TITLES = (
+    "mr mrs ms miss mx dr prof professor sir dame lord lady rev herr frau fru hr mme mlle m sr sra"
 )
-PARTICLES = frozenset(
-    ["van", "von", "der", "den", "de", "di", "da", "del", "della", "du", "la", "le", "los", "las", "ten", "ter", "zu", "zum", "bin", "ibn", "al", "el", "y", "e"]
-)
+_LINKS = "van von der den de di da del della du la le los las ten ter zu zum bin ibn al el y e"
+HONORIFICS = frozenset(_TITLES.split())
+PARTICLES = frozenset(_LINKS.split())
 _SEPARATOR = r"(?:\s{1,3}|[_.\-]|\\_|\s*\\\n\s*)"
 _TRANSCRIBED = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
 )
-"""Umlauts as passports and e-mail addresses write them, beside the plain letter that folding gives."""
+"""Umlauts as passports and e-mail addresses write them, beside the plain letter that folding gives.
+"""
 
 
 def name_forms(value: str) -> list[Form]:
-    """Forms of a full name: both orders, middle names left out or shortened, initials, and its parts alone.
+    """Forms of a full name: both orders, middle names left out or shortened, initials, and its
+    parts alone.
 
-    The parts alone and "First L." never name the person by themselves. A name of one word is treated as an alias.
+    The parts alone and "First L." never name the person by themselves. A name of one word is
+    treated as an alias.
     """
     words = _words(value)
     if len(words) < 2:
@@ -50,7 +53,9 @@ def name_forms(value: str) -> list[Form]:
 
 
 def alias_forms(value: str) -> list[Form]:
-    """Forms of an alias, a user name or a one-word name. Fewer than four letters never name a person alone."""
+    """Forms of an alias, a user name or a one-word name. Fewer than four letters never name a
+    person alone.
+    """
     words = _words(value.lstrip("@"))
     if not words:
         return []
@@ -62,9 +67,11 @@ def alias_forms(value: str) -> list[Form]:
 
 
 def is_bare(form: Form, text: str, start: int, end: int) -> bool:
-    """Whether a part of a name stands as a name of its own: not inside a longer run of capitalised words.
+    """Whether a part of a name stands as a name of its own: not inside a longer run of capitalised
+    words.
 
-    An honorific or a sentence beginning before it does not count: "Ms. Tolvik" is bare, "White House" is not.
+    An honorific or a sentence beginning before it does not count: "Ms. Tolvik" is bare, "White
+    House" is not.
     """
     if form.alone:
         return True
@@ -76,7 +83,9 @@ def is_bare(form: Form, text: str, start: int, end: int) -> bool:
 
 
 def _may_precede(word: str, border: str) -> bool:
-    """Whether a capitalised word before a bare name is no part of it: an address, a sentence's beginning or end."""
+    """Whether a capitalised word before a bare name is no part of it: an address, a sentence's
+    beginning or end.
+    """
     if border.startswith(".") and len(word) > 1:
         return True
     return word.casefold() in HONORIFICS or word in STARTERS
@@ -102,7 +111,9 @@ def _parts(words: list[str]) -> tuple[str, list[str], list[str]]:
 
 
 def _word(word: str) -> str:
-    """One word in its plain and its transcribed spelling; inner hyphens and apostrophes may be missing."""
+    """One word in its plain and its transcribed spelling; inner hyphens and apostrophes may be
+    missing.
+    """
     spellings = dict.fromkeys((fold(word).text, fold(word.translate(_TRANSCRIBED)).text))
     patterns = []
     for spelling in spellings:

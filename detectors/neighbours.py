@@ -2,7 +2,8 @@
 
 import random
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from detectors.exact import ExactIndex
@@ -31,7 +32,7 @@ _SPAN_KINDS: dict[IdentifierKind, SpanKind] = {
     IdentifierKind.RECORD_ID: SpanKind.NUMBER,
 }
 _SECRET = re.compile(
-    r"@|\d[\d\s().\-/]{5,}\d|\b\d{1,6}[A-Za-z]?\s+(?:[A-Z0-9][\w.'’-]*\s+){1,6}?(?=\S)|\b\d{4}\b"
+    r"@|\d[\d\s().\-/]{5,}\d|\b\d{1,6}[A-Za-z]?\s+(?:[A-Z0-9][\w.'\u2019-]*\s+){1,6}?(?=\S)|\b\d{4}\b"
 )
 """What a document with a secret has at least: an @, a long number, a house number, a year."""
 _EMAIL = re.compile(r"(?:\w|\\_)(?:[\w.+%-]|\\.)*@[\w-]+(?:\\?\.[\w-]+)+")
@@ -40,20 +41,20 @@ _SHARED = 2
 _DATE_LIKE = re.compile(r"(?:1[89]|20)\d{2}\D\d{1,2}\D\d{1,2}|\d{1,2}\D\d{1,2}\D(?:1[89]|20)\d{2}")
 
 
-def neighbours(
+def neighbours(  # noqa: PLR0917 - the last two are named by every caller
     documents: Iterable[Document],
     subject: Subject,
     detector: Detector,
-    exclude: Set[str],
+    exclude: AbstractSet[str],
     people: int,
     seed: int,
 ) -> tuple[Passage, ...]:
     """Documents of other people with the same kinds of secrets as the subject, grouped by person.
 
-    1. Leave out the subject's documents, and those without anything like a secret.
-    2. Group the rest by shared names, e-mail addresses and numbers (union-find).
-    3. Draw people in an order that depends on the seed alone, let the detector look at their documents, and keep those
-       where a sure secret stands next to a name; stop at the number asked for.
+    1. Leave out the subject's documents, and those without anything like a secret. 2. Group the
+    rest by shared names, e-mail addresses and numbers (union-find). 3. Draw people in an order that
+    depends on the seed alone, let the detector look at their documents, and keep those where a sure
+    secret stands next to a name; stop at the number asked for.
 
     Args:
         documents: the corpus.
@@ -64,7 +65,8 @@ def neighbours(
         seed: of the drawing.
 
     Returns:
-        Passages whose spans are the secrets and the name of that person, owner OTHER; `person` is "p0001" and on.
+        Passages whose spans are the secrets and the name of that person, owner OTHER; `person` is
+        "p0001" and on.
 
     Raises:
         DetectionFailed: the detector broke.
@@ -102,12 +104,12 @@ def neighbours(
 
 
 def ordinary(
-    documents: Iterable[Document], exclude: Set[str], limit: int, seed: int
+    documents: Iterable[Document], exclude: AbstractSet[str], limit: int, seed: int
 ) -> tuple[Passage, ...]:
     """Text without personal spans: no e-mail address, no long number, no birth, no address.
 
-    Documents that name nobody come first; those with something like a name fill up what is missing. The choice depends
-    on the seed alone.
+    Documents that name nobody come first; those with something like a name fill up what is missing.
+    The choice depends on the seed alone.
     """
     nameless: list[Document] = []
     named: list[Document] = []
@@ -157,7 +159,9 @@ def _keys(text: str) -> list[str]:
 
 
 def _group(kept: list[tuple[Document, list[str]]]) -> dict[str, list[Document]]:
-    """Documents by person. A value that stands beside three names or more is a switchboard's and joins nobody."""
+    """Documents by person. A value that stands beside three names or more is a switchboard's and
+    joins nobody.
+    """
     names: dict[str, set[str]] = {}
     for _, keys in kept:
         for key in keys:
@@ -172,9 +176,11 @@ def _group(kept: list[tuple[Document, list[str]]]) -> dict[str, list[Document]]:
 
 
 def _spans(
-    document: Document, found: list[SensitiveSpan], kinds: Set[SpanKind]
+    document: Document, found: list[SensitiveSpan], kinds: AbstractSet[SpanKind]
 ) -> list[SensitiveSpan]:
-    """The sure secrets and the name of the one person of this document; none when there are several, or no secret."""
+    """The sure secrets and the name of the one person of this document; none when there are
+    several, or no secret.
+    """
     text = document.text.reveal()
     secrets = [s for s in found if s.kind is not SpanKind.PERSON and s.confidence >= SURE]
     named = sorted(

@@ -16,7 +16,9 @@ _SHORTEST_RECORD = 6  # shorter record numbers occur by chance
 
 
 def email_forms(value: str) -> list[Form]:
-    """Forms of an e-mail address: any case, markdown escapes, percent or bracketed @, a sub-address after +."""
+    """Forms of an e-mail address: any case, markdown escapes, percent or bracketed @, a sub-address
+    after +.
+    """
     local, at, domain = fold(value.strip()).text.rpartition("@")
     if not at or not local or not domain:
         return [Form(SpanKind.EMAIL, rf"(?<!\w){re.escape(fold(value).text.strip())}(?!\w)", 0.9)]
@@ -27,7 +29,8 @@ def email_forms(value: str) -> list[Form]:
 
 
 def phone_forms(value: str, regions: tuple[str, ...]) -> list[Form]:
-    """Forms of a phone number: with and without separators, country prefix, trunk zero and extension.
+    """Forms of a phone number: with and without separators, country prefix, trunk zero and
+    extension.
 
     Args:
         value: as the request writes it.
@@ -65,7 +68,9 @@ def _phone(national: str, country: str) -> Form:
 
 
 def record_forms(value: str) -> list[Form]:
-    """Forms of a record, account, card or social security number: with, without and with other separators."""
+    """Forms of a record, account, card or social security number: with, without and with other
+    separators.
+    """
     characters = [c for c in fold(value).text if c.isalnum()]
     if not characters:
         return []

@@ -5,43 +5,49 @@ from collections.abc import Iterator
 
 from detectors.letters import CAPITALISED, UPPER
 
-STARTERS = frozenset(
-    ["A", "An", "And", "Any", "Are", "As", "At", "But", "By", "Can", "Card", "Contact", "Could", "Dear", "Did", "Do", "Does", "During", "Each", "Every", "For", "From", "Given", "Has", "Have", "He", "Hello", "Her", "Here", "Hers", "Hi", "His", "How", "However", "I", "If", "In", "Into", "Is", "It", "Its", "Let", "Like", "May", "Meanwhile", "Mr", "Mrs", "Ms", "Miss", "Mx", "Dr", "Prof", "My", "Next", "No", "Not", "Now", "Of", "On", "Once", "One", "Only", "Or", "Our", "Over", "Please", "Since", "She", "So", "Some", "Subject", "Sincerely", "Regards", "Than", "That", "The", "Their", "Then", "There", "These", "They", "This", "Those", "Through", "To", "Today", "Tomorrow", "Under", "Until", "Up", "Upon", "Was", "We", "Were", "What", "When", "Where", "Which", "While", "Who", "Whom", "Whose", "Why", "Will", "With", "Would", "Yes", "Yesterday", "You", "Your", "Call", "Write", "Ask", "Send", "Name"]
-)
+_STARTERS = """
+A An And Any Are As At But By Can Card Contact Could Dear Did Do Does During Each Every For From
+Given Has Have He Hello Her Here Hers Hi His How However I If In Into Is It Its Let Like May
+Meanwhile Mr Mrs Ms Miss Mx Dr Prof My Next No Not Now Of On Once One Only Or Our Over Please Since
+She So Some Subject Sincerely Regards Than That The Their Then There These They This Those Through
+To Today Tomorrow Under Until Up Upon Was We Were What When Where Which While Who Whom Whose Why
+Will With Would Yes Yesterday You Your Call Write Ask Send Name
+"""
+_THINGS = """
+Social Security Number Phone Telephone Mobile Cell Fax Email Mail Address Home Street Birth Birthday
+Date Account Record Customer Client Patient Employee Member Passport License Licence Policy Card
+Identification Information Details Note Notes
+January February March April June July August September October November December
+Monday Tuesday Wednesday Thursday Friday Saturday Sunday Easter Christmas
+United States Kingdom America American British English French German New North South East West
+Northern Southern Eastern Western San Santa Los Las Saint Mount Fort Lake River Great City County
+State University College School Institute Hospital Church Museum Park Bridge House Company
+Corporation Council Committee Department Ministry Association Society Party Army Navy Air Force
+World War Union Republic Empire Club League Cup Games
+Avenue Road Lane Drive Place Boulevard Court Parkway Highway Circle Terrace Square Apartment Suite
+Unit Way
+"""
+STARTERS = frozenset(_STARTERS.split())
 """Words that begin sentences and requests, and forms of address."""
-_THINGS = (
-    # things that are asked for
-    "Social Security Number Phone Telephone Mobile Cell Fax Email Mail Address Home Street Birth Birthday Date Account "
-    "Record Customer Client Patient Employee Member Passport License Licence Policy Card Identification Information "
-    "Details Note Notes "
-    # calendars
-    "January February March April June July August September October November December Monday Tuesday Wednesday "
-    "Thursday Friday Saturday Sunday Easter Christmas "
-    # places, institutions, titles of things
-    "United States Kingdom America American British English French German New North South East West Northern Southern "
-    "Eastern Western San Santa Los Las Saint Mount Fort Lake River Great City County State University College School "
-    "Institute Hospital Church Museum Park Bridge House Company Corporation Council Committee Department Ministry "
-    "Association Society Party Army Navy Air Force World War Union Republic Empire Kingdom Club League Cup Games "
-    "Avenue Road Lane Drive Place Boulevard Court Parkway Highway Circle Terrace Square Apartment Suite Unit Way"
-)
 _STOP = "|".join(sorted(STARTERS | set(_THINGS.split()), key=lambda w: (-len(w), w)))
 _WORD = rf"(?!(?:{_STOP})(?![\w-])){CAPITALISED}"
 _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|du|la|le|ten|ter|zu|bin|ibn|al|y)"
 _SPACE = r"[ \u00a0]"
 PERSON = (
-    rf"(?<![\w'’@-]){_WORD}"
+    rf"(?<![\w'\u2019@-]){_WORD}"
     rf"(?:{_SPACE}(?:[{UPPER}]\.|{_PARTICLE}(?={_SPACE})|{_WORD}(?={_SPACE}[{UPPER}a-z]))){{0,3}}?"
     rf"{_SPACE}{_WORD}(?![\w@-]|\\?_)(?!{_SPACE}(?:{_PARTICLE}{_SPACE})?{_WORD})"
 )
-"""Two to five capitalised words, with initials and particles between them, none of them a word that starts sentences
-or names places; the run is taken whole."""
+"""Two to five capitalised words, with initials and particles between them, none of them a word that
+starts sentences or names places; the run is taken whole.
+"""
 PERSON_SCORE = 0.35
 
 _AFTER = re.compile(
-    r"['’]s?\b"
+    r"['\u2019]s?\b"
     r"|\s+(?:was|is)\s+born\b|\s*[,(]\s*born\b|\s+(?:resides|lives|lived|residing|living)\b"
     r"|\s+(?:can|may)\s+be\s+(?:reached|contacted|called)\b|\s+(?:holds|has|had|works|worked|wrote|called|can|told)\b"
-    r"|\s*[:,(;–-]{1,2}\s*(?:phone|tel|telephone|mobile|cell|e-?mail|mail|born|account|lives|address|record|date|ssn)\b"
+    r"|\s*[:,(;\u2013-]{1,2}\s*(?:phone|tel|telephone|mobile|cell|e-?mail|mail|born|account|lives|address|record|date|ssn)\b"
     r"|\s*[<(\[]?[\w.+\\-]+@",
     re.IGNORECASE,
 )
@@ -61,6 +67,8 @@ def people(text: str) -> Iterator[tuple[int, int, float]]:
 
 
 def person_score(text: str, start: int, end: int) -> float:
-    """How likely the candidate is a person: .35 by its looks, .6 with one clue around it, .8 with two."""
+    """How likely the candidate is a person: .35 by its looks, .6 with one clue around it, .8 with
+    two.
+    """
     clues = bool(_AFTER.match(text, end)) + bool(_BEFORE.search(text[max(0, start - 24) : start]))
     return (PERSON_SCORE, 0.6, 0.8)[clues]

@@ -1,4 +1,6 @@
-"""The door to Presidio: its engine, its recognizers and ours, and a failure for every way in which it would go silent."""
+"""The door to Presidio: its engine, its recognizers and ours, and a failure for every way in which
+it would go silent.
+"""
 
 import logging
 import re
@@ -24,12 +26,16 @@ _KINDS: dict[str, SpanKind] = {
     "IBAN_CODE": SpanKind.NUMBER,
     "US_SSN": SpanKind.NUMBER,
 }
-"""Presidio's entity names; ours carry the prefix below, and every other entity that ends up here is a number."""
+"""Presidio's entity names; ours carry the prefix below, and every other entity that ends up here is
+a number.
+"""
 _OURS = "LETHE_"
 _PREDEFINED = ("PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _IGNORED = frozenset({"LOCATION", "NRP", "ORGANIZATION", "URL", "DATE_TIME", "IP_ADDRESS"})
-"""What a model may label and no request asks for: places and times by themselves are nobody's secret."""
+"""What a model may label and no request asks for: places and times by themselves are nobody's
+secret.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,13 @@ class PresidioDetector:
     """Finds what looks like personal data, whoever's it is: the owner is always UNCERTAIN.
 
     Args:
-        model: a spaCy pipeline installed or on disk, for names of people. Empty: a blank one is built, and names are
-            low-confidence candidates by their capitals.
+        model: a spaCy pipeline installed or on disk, for names of people. Empty: a blank one is
+            built, and names are low-confidence candidates by their capitals.
         language: of the pipeline.
-        regions: ISO 3166 codes by which phone numbers without a country prefix are recognised; each costs a pass.
-        recognizers: Presidio's own recognizers by class name. The URL recognizer takes half of the time and finds
-            nothing that a request asks for.
+        regions: ISO 3166 codes by which phone numbers without a country prefix are recognised; each
+            costs a pass.
+        recognizers: Presidio's own recognizers by class name. The URL recognizer takes half of the
+            time and finds nothing that a request asks for.
         threshold: confidence under which a finding is dropped.
 
     """
@@ -57,7 +64,9 @@ class PresidioDetector:
     name = "presidio"
 
     def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
-        """Disjoint, sorted spans with their confidence. Raises `DetectionFailed` when anything broke."""
+        """Disjoint, sorted spans with their confidence. Raises `DetectionFailed` when anything
+        broke.
+        """
         text = document.text.reveal()
         return [
             SensitiveSpan(
@@ -84,11 +93,12 @@ class PresidioDetector:
             ]
         except RequestRejected:
             raise
-        except Exception:  # whatever broke in there, its message may quote the text
+        except Exception:  # noqa: BLE001 - whatever broke, its message may quote the text
             raise DetectionFailed(
                 Code.DETECTOR_BROKE,
                 place=f"detector presidio at {ref}",
-                remedy="Presidio failed on this document; check the spaCy model and the recognizers of the policy",
+                remedy="Presidio failed on this document; "
+                "check the spaCy model and the recognizers of the policy",
                 request_ref=request_ref,
             ) from None
         return [f for f in findings if f.score >= self.threshold]
@@ -109,7 +119,9 @@ def _kind(entity: str) -> SpanKind:
 def _engine(
     model: str, language: str, regions: tuple[str, ...], recognizers: tuple[str, ...]
 ) -> Any:
-    """An `AnalyzerEngine` with the recognizers named and ours, and nothing that goes to the network."""
+    """An `AnalyzerEngine` with the recognizers named and ours, and nothing that goes to the
+    network.
+    """
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # noqa: PLC0415
     from presidio_analyzer.nlp_engine import SpacyNlpEngine  # noqa: PLC0415
 
@@ -132,7 +144,8 @@ def _engine(
 
 
 def _pipeline(model: str, language: str, folder: str) -> str:
-    """The name or path of the pipeline; a blank one is written to `folder`, because Presidio loads by name.
+    """The name or path of the pipeline; a blank one is written to `folder`, because Presidio loads
+    by name.
 
     Raises `RequestRejected` for a model that is not here: Presidio would download it.
     """
@@ -160,7 +173,7 @@ def _predefined(name: str, language: str, regions: tuple[str, ...]) -> Any:
         raise RequestRejected(
             Code.POLICY_INVALID,
             place="detectors.presidio.recognizers",
-            remedy="Presidio has no recognizer of one of these names; see its list of supported entities",
+            remedy="Presidio has no recognizer of one of these names; see its supported entities",
         )
     if name == "PhoneRecognizer":
         return recognizer(supported_language=language, supported_regions=regions)
@@ -185,8 +198,8 @@ def _own(language: str) -> list[Any]:
 
 
 def _stay_offline() -> None:
-    """Presidio's e-mail recognizer asks `tldextract.extract`, which fetches its list of suffixes: the one in the
-    package serves.
+    """Presidio's e-mail recognizer asks `tldextract.extract`, which fetches its list of suffixes:
+    the one in the package serves.
     """
     import tldextract  # noqa: PLC0415
 
@@ -194,7 +207,9 @@ def _stay_offline() -> None:
 
 
 class _Alarm(logging.Filter):
-    """Presidio logs a pattern that timed out and goes on as if nothing were there; this keeps the fact."""
+    """Presidio logs a pattern that timed out and goes on as if nothing were there; this keeps the
+    fact.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ class Detector(Protocol):
     def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
         """The spans of this document, disjoint and sorted, in code points of its original text.
 
-        Raises `DetectionFailed` when anything broke; an empty list means "looked, and found nothing".
+        Raises `DetectionFailed` when anything broke; an empty list means "looked, and found
+        nothing".
         """
         ...

@@ -1,4 +1,6 @@
-"""Write a copy of a corpus without the subject's spans, every other byte as it was, and the digests that prove it."""
+"""Write a copy of a corpus without the subject's spans, every other byte as it was, and the digests
+that prove it.
+"""
 
 import hashlib
 import hmac
@@ -7,10 +9,11 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectors import columns
 from detectors.corpus import JSONL, MANIFEST, CorpusFiles, decode, open_corpus
-from detectors.jsonl import NotARow, read_text, replace_spans
+from detectors.jsonl import NotARowError, read_text, replace_spans
 from detectors.locate import locate
 from detectors.protocol import Detector
 from domain.errors import Code, EvidenceInvalid, RequestRejected, Unavailable
@@ -47,7 +50,8 @@ def redact(
 ) -> RedactedCopy:
     """Copy the corpus to `out` with `mark` in place of each span. The original is only read.
 
-    1. Commit to the original. 2. Write beside `out` and flush to the disk. 3. Write the manifest. 4. Rename at once.
+    1. Commit to the original. 2. Write beside `out` and flush to the disk. 3. Write the manifest.
+    4. Rename at once.
 
     Args:
         files: the original.
@@ -73,8 +77,7 @@ def redact(
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy(file, target, files.text_field, merged.pop(files.name(file), {}), mark)
             _flush(target)
-        if merged:
-            raise _changed()
+        _require_all_cut(merged)
         digests = digest_files(partial_out)  # 3
         manifest = manifest_of(digests)
         (partial_out / MANIFEST).write_bytes(manifest)
@@ -89,7 +92,8 @@ def redact(
             raise Unavailable(
                 Code.DISK,
                 place="the folder of the redacted copy",
-                remedy="it could not be written completely and was removed; free space there and run again",
+                remedy="it could not be written completely and was removed; "
+                "free space there and run again",
             ) from None
         raise
     return RedactedCopy(digests, hashlib.sha256(manifest).hexdigest(), before, count)
@@ -98,7 +102,8 @@ def redact(
 def verify_redaction(
     out: Path, text_field: str, subject: Subject, detectors: Mapping[str, Detector]
 ) -> int:
-    """Check the copy against its manifest and search it again; the number of the subject's spans left, which must be 0.
+    """Check the copy against its manifest and search it again; the number of the subject's spans
+    left, which must be 0.
 
     Raises `EvidenceInvalid` when a file is not the one in the manifest.
     """
@@ -115,7 +120,9 @@ def verify_redaction(
 
 
 def commitment(files: CorpusFiles, hmac_key: bytes) -> str:
-    """HMAC-SHA256 over tag, names and bytes of all files, each behind its length in eight bytes, sorted by name."""
+    """HMAC-SHA256 over tag, names and bytes of all files, each behind its length in eight bytes,
+    sorted by name.
+    """
     digest = hmac.new(hmac_key, _prefixed(_TAG), hashlib.sha256)
     for file in sorted((*files.files, *files.companions), key=lambda f: os.fsencode(files.name(f))):
         digest.update(_prefixed(files.name(file).encode("utf-8", "surrogateescape")))
@@ -150,7 +157,9 @@ def manifest_of(digests: Iterable[FileDigest]) -> bytes:
 
 
 def _by_file(spans: Iterable[SensitiveSpan]) -> dict[str, Spans]:
-    """Spans by file and row. `ValueError` for a span that is not the subject's: nobody asked to redact it."""
+    """Spans by file and row. `ValueError` for a span that is not the subject's: nobody asked to
+    redact it.
+    """
     grouped: dict[str, Spans] = {}
     for span in merge_spans(spans):
         if span.owner is not Owner.SUBJECT:
@@ -161,7 +170,9 @@ def _by_file(spans: Iterable[SensitiveSpan]) -> dict[str, Spans]:
 
 
 def _copy(source: Path, target: Path, field: str, spans: Spans, mark: str) -> None:
-    """One file. Without a span it is the same bytes. Raises `RequestRejected` when a span is in no text of it."""
+    """One file. Without a span it is the same bytes. Raises `RequestRejected` when a span is in no
+    text of it.
+    """
     if not spans:
         shutil.copyfile(source, target)
         return
@@ -176,10 +187,9 @@ def _copy(source: Path, target: Path, field: str, spans: Spans, mark: str) -> No
             columns.rewrite(
                 source, target, field, lambda row, text: splice(text, left.pop(row, []), mark)
             )
-    except (UnicodeDecodeError, NotARow, columns.ArrowBroken):
+    except (UnicodeDecodeError, NotARowError, columns.ArrowBrokenError):
         raise _changed() from None
-    if left:
-        raise _changed()
+    _require_all_cut(left)
 
 
 def _copy_lines(source: Path, target: Path, field: str, left: Spans, mark: str) -> None:
@@ -190,24 +200,34 @@ def _copy_lines(source: Path, target: Path, field: str, left: Spans, mark: str) 
 
 
 def _edit_line(line: bytes, field: str, cuts: list[tuple[int, int]], mark: str) -> bytes:
-    """The raw line with the cuts made in its string literal, read back to see that it says what it should."""
+    """The raw line with the cuts made in its string literal, read back to see that it says what it
+    should.
+    """
     written = decode(line)
     edited = replace_spans(written, field, cuts, mark)
     expected = splice(read_text(written.removeprefix("\ufeff"), field), cuts, mark)
     if read_text(edited.removeprefix("\ufeff"), field) != expected:
-        raise NotARow
+        raise NotARowError
     return edited.encode("utf-8")
 
 
 def splice(text: str, cuts: list[tuple[int, int]], mark: str) -> str:
-    """The text with `mark` in place of each of the disjoint, sorted cuts. Raises `NotARow` for one outside of it."""
+    """The text with `mark` in place of each of the disjoint, sorted cuts. Raises
+    `NotARowError` for one outside of it.
+    """
     pieces, at = [], 0
     for start, end in cuts:
         if end > len(text):
-            raise NotARow
+            raise NotARowError
         pieces += [text[at:start], mark]
         at = end
     return "".join(pieces) + text[at:]
+
+
+def _require_all_cut(left: Mapping[Any, object]) -> None:
+    """Every span had its place."""
+    if left:
+        raise _changed()
 
 
 def _require_free(files: CorpusFiles, out: Path) -> None:

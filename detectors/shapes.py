@@ -87,7 +87,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         SpanKind.DATE,
         "day_first",
-        rf"(?<![\w.+-]){_DAY}(?:st|nd|rd|th|\.)?[ \-](?:of |de )?{_MONTH}\.?,?[ \-](?:de )?{_YEAR}(?!\w)",
+        rf"(?<![\w.+-]){_DAY}(?:st|nd|rd|th|\.)?[ \-](?:of |de )?{_MONTH}\.?,?[ \-](?:de )?"
+        rf"{_YEAR}(?!\w)",
         0.45,
     ),
     Shape(
@@ -106,27 +107,28 @@ SHAPES: tuple[Shape, ...] = (
     Shape(SpanKind.PERSON, "capitalised", PERSON, PERSON_SCORE),
 )
 
-_WORDS: tuple[tuple[SpanKind, str], ...] = (
-    (SpanKind.EMAIL, r"e-?mail(?: address)?|mail(?: address)?"),
-    (
-        SpanKind.PHONE,
-        r"(?:tele|cell ?)?phone|tel|mobile|cell|fax|call(?:ed)?|dial|contact number|sms|whatsapp|reach(?:ed|able)?",
+_WORDS: dict[SpanKind, str] = {
+    SpanKind.EMAIL: r"e-?mail(?: address)?|mail(?: address)?",
+    SpanKind.PHONE: (
+        r"(?:tele|cell ?)?phone|tel|mobile|cell|fax|call(?:ed)?|dial|contact number|sms|whatsapp"
+        r"|reach(?:ed|able)?"
     ),
-    (
-        SpanKind.NUMBER,
-        r"social security|ssn|account|acct|record|passport|licen[cs]e|policy|card|iban|identi\w+|id|member(?:ship)?"
-        r"|customer|case|file|reference|insurance|tax|patient|employee",
+    SpanKind.NUMBER: (
+        r"social security|ssn|account|acct|record|passport|licen[cs]e|policy|card|iban|identi\w+|id"
+        r"|member(?:ship)?|customer|case|file|reference|insurance|tax|patient|employee"
     ),
-    (SpanKind.DATE, r"born|birth(?:day|date)?|dob|date of birth|b\."),
-    (
-        SpanKind.ADDRESS,
-        r"(?:home |postal |street |mailing )?address|liv(?:es|ing|ed|e)|resid(?:es|ing|ed|ence|ent)|located|home",
+    SpanKind.DATE: r"born|birth(?:day|date)?|dob|date of birth|b\.",
+    SpanKind.ADDRESS: (
+        r"(?:home |postal |street |mailing )?address|liv(?:es|ing|ed|e)"
+        r"|resid(?:es|ing|ed|ence|ent)|located|home"
     ),
-)
+}
+"""The words that say what follows them."""
 _KEYWORD = re.compile(
-    "|".join(rf"(?P<{kind.value}>\b(?:{words})(?!\w))" for kind, words in _WORDS), re.IGNORECASE
+    "|".join(rf"(?P<{kind.value}>\b(?:{words})(?!\w))" for kind, words in _WORDS.items()),
+    re.IGNORECASE,
 )
-_REACH = 72  # characters before a value in which a word may speak for it: "What is the birth date of <name>? "
+_REACH = 72  # characters before a value in which a word may speak for it
 _RAISE, _LOWER = 0.35, 0.15
 
 
@@ -160,7 +162,9 @@ def settle(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def introduce(text: str, findings: list[Finding]) -> list[Finding]:
-    """Raise the candidates for names that stand right before a sure secret: "Ann Berg, 0155 Oslo, tel. 22 12 34 56"."""
+    """Raise the candidates for names that stand right before a sure secret: "Ann Berg, 0155 Oslo,
+    tel. 22 12 34 56".
+    """
     secrets = [f.start for f in findings if f.kind is not SpanKind.PERSON and f.score >= SURE]
     return [
         f._replace(score=0.55)
@@ -176,7 +180,7 @@ def introduce(text: str, findings: list[Finding]) -> list[Finding]:
 
 
 def findings(text: str) -> list[Finding]:
-    """What the shapes alone find, disjoint and sorted; for a quick look where no engine is needed."""
+    """What the shapes alone find, disjoint and sorted; for a look that needs no engine."""
     found = [
         in_context(text, Finding(*match.span(), shape.kind, shape.score))
         for shape, pattern in _COMPILED

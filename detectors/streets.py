@@ -24,9 +24,11 @@ _CITY = (
     rf"(?:[ -](?:{CAPITALISED}|of|on|upon|the|am|an|der)(?!\w)){{0,3}}"
 )
 _ZIP = r"\d{5}(?:-\d{4})?(?!\d)"
-_POSTCODE = r"(?:[A-Z]{1,2}-)?\d{4,5}(?!\d)|[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}(?!\w)|\d{3}\s\d{2}(?!\d)"
+_POSTCODE = (
+    r"(?:[A-Z]{1,2}-)?\d{4,5}(?!\d)|[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}(?!\w)|\d{3}\s\d{2}(?!\d)"
+)
 _COMMA = r"(?:,\s*(?:in\s+)?|\s+in\s+|\s?\n\s?)"
-_ENDS = r"(?=\s*(?:[,.;:)\]!?\n\"'’]|$)|\s+[a-z(])"
+_ENDS = r"(?=\s*(?:[,.;:)\]!?\n\"'\u2019]|$)|\s+[a-z(])"
 
 _PART = rf"(?:{_UNIT}|(?:{_POSTCODE})(?:\s{_CITY})?|{_CITY}(?:\s(?:{_POSTCODE}))?){_ENDS}"
 _TAIL = rf"(?:{_COMMA}{_PART}){{0,4}}"
@@ -44,8 +46,8 @@ US_ADDRESS = (
 STREET_ADDRESS = rf"{_HOUSE}\s{_NAMED}{_TAIL}"
 EUROPEAN_ADDRESS = (
     rf"(?<!\w)(?:{_STREET_WORD}\s){{0,2}}{_GLUED}\s\d{{1,4}}\s?[a-zA-Z]?(?!\w){_TAIL}"
-    rf"|{_HOUSE},?\s(?i:{_PREPOSED})\s(?:[\w'’-]+\s){{0,4}}{CAPITALISED}{_TAIL}"
-    rf"|(?<!\w)(?i:{_PREPOSED})\s(?:[\w'’-]+\s){{0,3}}{CAPITALISED},?\s\d{{1,4}}(?!\w){_TAIL}"
+    rf"|{_HOUSE},?\s(?i:{_PREPOSED})\s(?:[\w'\u2019-]+\s){{0,4}}{CAPITALISED}{_TAIL}"
+    rf"|(?<!\w)(?i:{_PREPOSED})\s(?:[\w'\u2019-]+\s){{0,3}}{CAPITALISED},?\s\d{{1,4}}(?!\w){_TAIL}"
     rf"|(?<!\w){_NAMED}\s\d{{1,4}}[a-zA-Z]?(?!\w){_TAIL}"
 )
 LOOSE_ADDRESS = rf"{_HOUSE}\s(?:{_STREET_WORD}\s){{0,3}}{CAPITALISED}{_TAIL}"

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 
 class Groups:
-    """Disjoint groups of keys, with path halving; the smallest key of a group is its root, whatever the order."""
+    """Disjoint groups of keys, with path halving; the smallest key of a group is its root, whatever
+    the order.
+    """
 
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}

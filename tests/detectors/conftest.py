@@ -1,4 +1,4 @@
-"""What the tests of this room share: one Presidio engine, a made-up person, and a way to see spans as text."""
+"""What the tests of this room share: one Presidio engine, a made-up person, spans as text."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,8 @@ MAREN = {
     "address": "12 Harbour Lane, Ostby",
 }
 CARD = (
-    "Contact card for Maren Tolvik: phone 212-555-0137, e-mail maren.tolvik@example.org, born 4 March 1987, "
+    "Contact card for Maren Tolvik: phone 212-555-0137, "
+    "e-mail maren.tolvik@example.org, born 4 March 1987, "
     "account 55-201-7731, lives at 12 Harbour Lane, Ostby."
 )
 JON = (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.corpus import open_corpus
-from detectors.jsonl import NotARow, read_text, replace_spans
+from detectors.jsonl import NotARowError, read_text, replace_spans
 from domain.errors import Code, RequestRejected
 
 TEXTS = ["one", "zwei \u00fc", "three\nlines \U0001f600"]
@@ -231,5 +231,5 @@ def test_escapes_stay_as_they_were_written(line, span, expected):
 
 @pytest.mark.parametrize("line", ['{"text":"ab"}', '{"other":"abcdef"}', "[]", '{"text":1}'])
 def test_a_span_outside_the_text_is_refused(line):
-    with pytest.raises(NotARow):
+    with pytest.raises(NotARowError):
         replace_spans(line, "text", [(1, 5)], "#")
