@@ -155,8 +155,14 @@ def _both_names(entry: _Entry, data: bytes) -> str:
 
 def _difference(one: bytes, other: bytes) -> int:
     """The first offset at which two byte strings differ."""
-    shorter = min(len(one), len(other))
-    return next((i for i in range(shorter) if one[i] != other[i]), shorter)
+    same, more = 0, min(len(one), len(other)) + 1  # halve the range in which they begin to differ
+    while more - same > 1:
+        middle = (same + more) // 2
+        if one[:middle] == other[:middle]:
+            same = middle
+        else:
+            more = middle
+    return same
 
 
 def _owner(offset: int, entries: list[_Entry], place: str) -> str:

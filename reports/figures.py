@@ -46,13 +46,14 @@ def headline(estimate: Estimate, unit: str, *, proportion: bool) -> str:
     return f"{plain(estimate.value)} {unit}".strip()
 
 
-def interval(estimate: Estimate, *, proportion: bool) -> str:
-    """The 95 % interval and the trials behind it."""
+def interval(estimate: Estimate, trials: str, *, proportion: bool) -> str:
+    """The 95 % interval and how many trials (passages, people) are behind it."""
     show = percent if proportion else plain
     around = f"{show(estimate.low)} to {show(estimate.high)}"
     if estimate.hits is not None:
         return f"{percent(estimate.value)} ({around})"
-    return f"{around} · {count(estimate.trials)} trials"
+    behind = f"{count(estimate.trials)} {trials}".strip()
+    return behind if estimate.low == estimate.high else f"{around} · {behind}"
 
 
 def zero_bound(trials: int) -> float:

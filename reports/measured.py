@@ -120,7 +120,7 @@ def _line(metric: str, before: Score | None, after: Score | None) -> Line:
             note,
             _cell(row.before, "", proportion=False),
             _cell(row.after, "", proportion=False),
-            Cell("0.5", "the comparison itself"),
+            Cell("0.5", "a coin toss"),
             row,
             _AUC,
         )
@@ -133,27 +133,29 @@ def _line(metric: str, before: Score | None, after: Score | None) -> Line:
         after.members if after else None,
         known.controls,
     )
-    unit = known.unit if known.unit in words.UNITS else ""
+    unit, trials = (known.unit, "trials") if known.unit in words.UNITS else ("", known.unit)
     return Line(
         label,
         note,
-        _cell(row.before, unit, proportion=proportion),
-        _cell(row.after, unit, proportion=proportion),
-        _cell(row.control, unit, proportion=proportion),
+        _cell(row.before, unit, proportion=proportion, trials=trials),
+        _cell(row.after, unit, proportion=proportion, trials=trials),
+        _cell(row.control, unit, proportion=proportion, trials=trials),
         row,
         _RATE if proportion else Scale(unit or "value"),
     )
 
 
-def _cell(estimate: Estimate | None, unit: str, *, proportion: bool) -> Cell:
+def _cell(
+    estimate: Estimate | None, unit: str, *, proportion: bool, trials: str = "trials"
+) -> Cell:
     if estimate is None:
         return Cell()
     remark = ""
     if estimate.hits == 0:
-        remark = f"true rate may be up to {percent(zero_bound(estimate.trials))}"
+        remark = f"one-sided bound: {percent(zero_bound(estimate.trials))}"
     return Cell(
         headline(estimate, unit, proportion=proportion),
-        interval(estimate, proportion=proportion),
+        interval(estimate, trials, proportion=proportion),
         remark,
     )
 

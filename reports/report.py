@@ -202,12 +202,15 @@ def _sentence(model: ModelErasure, measured: Attempt | None) -> str:
     if before is None or not before.scores:
         return "This model was not measured."
     first = before.scores[0]
-    told = f"Asked for this person's secrets, it gave them away in {_hits(first.members)} before"
+    told = (
+        f"Asked for this person's secrets, it gave them away in {_hits(first.members)} "
+        "before the erasure"
+    )
     if after is None or not after.scores:
         return f"{told}. No attempt got as far as a measurement."
     last = after.scores[0]
     return (
-        f"{told} and in {_hits(last.members)} after. "
+        f"{told} and in {_hits(last.members)} after it. "
         f"For people it never saw, it guessed right in {_hits(last.controls)}."
     )
 

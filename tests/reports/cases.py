@@ -26,7 +26,8 @@ def sha(number: int) -> str:
 
 
 def near(value: float, spread: float, trials: int) -> Estimate:
-    return Estimate(value, value - spread, value + spread, trials)
+    """An interval around a value; for shares cut at 0."""
+    return Estimate(value, max(0.0, value - spread), value + spread, trials)
 
 
 def assessment(

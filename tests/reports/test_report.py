@@ -1,0 +1,264 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from domain.errors import EvidenceInvalid
+from domain.intervals import rate
+from domain.outcomes import Assessment, AttackResult, CaseFile, Estimate, ModelErasure, Score
+from reports import report
+from reports.figures import NOTHING
+from reports.limits import LIMITS, limits_for
+from reports.words import VERDICTS
+from tests.reports import cases
+
+FORBIDDEN = (  # compliance.md, section 7
+    "proof of deletion",
+    "guaranteed forgotten",
+    "is anonymous",
+    "gdpr compliant",
+    "no trace remains",
+)
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """The text a reader sees, the tags, and whether every tag is closed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(source)
+        self.close()
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "title"} & set(self.open):
+            self.words.append(data)
+
+
+RENDERED: dict[int, str] = {}  # the standard cases, rendered once: charts take time
+
+
+def source_of(case: CaseFile) -> str:
+    if not any(case is standard for standard in cases.ALL.values()):
+        return report.render(case)
+    if id(case) not in RENDERED:
+        RENDERED[id(case)] = report.render(case)
+    return RENDERED[id(case)]
+
+
+def page(case: CaseFile) -> Page:
+    return Page(source_of(case))
+
+
+def with_model(model: ModelErasure) -> CaseFile:
+    return cases.case(status="not_erased", models=(model,))
+
+
+EVERY = pytest.mark.parametrize("case", cases.ALL.values(), ids=cases.ALL)
+
+
+@EVERY
+def test_the_verdict_comes_first_in_words(case: CaseFile) -> None:
+    found = page(case)
+    heading = next(i for i, (tag, _) in enumerate(found.tags) if tag == "h1")
+    assert all(tag not in {"h2", "table"} for tag, _ in found.tags[:heading])
+    assert VERDICTS[case.status] in found.text
+    assert not found.open
+
+
+@EVERY
+def test_nothing_is_loaded_from_outside_and_nothing_runs(case: CaseFile) -> None:
+    source = source_of(case)
+    for tag, attributes in Page(source).tags:
+        assert tag not in {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
+        assert not {name for name in attributes if name.startswith("on")}
+        for name in ("src", "href", "data", "action"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "@import" not in source
+    assert not re.findall(r"url\((?!#)", source)
+
+
+@EVERY
+def test_no_claim_is_made_that_nobody_can_make(case: CaseFile) -> None:
+    assert not [claim for claim in FORBIDDEN if claim in page(case).text.casefold()]
+
+
+def test_the_same_case_gives_the_same_page() -> None:
+    assert report.render(cases.SEVERAL) == source_of(cases.SEVERAL)
+
+
+@EVERY
+def test_what_is_not_proven_is_always_said(case: CaseFile) -> None:
+    text = page(case).text
+    assert "What this does not prove" in text
+    for code in limits_for(case):
+        assert " ".join(LIMITS[code].split()) in text
+
+
+def test_a_limit_without_words_is_shown_as_its_code() -> None:
+    assert "brand new limit" in page(cases.case(limits=("brand_new_limit",))).text
+
+
+def test_inconclusive_is_called_no_pass() -> None:
+    text = page(cases.INCONCLUSIVE).text
+    assert "This is not a pass" in text
+    assert "INCONCLUSIVE is not PASS" in text
+    assert "passed" not in text.split("What was tried")[0]
+
+
+def test_zero_hits_come_with_the_bound_of_their_trials() -> None:
+    text = page(cases.FULFILLED).text
+    assert "0 of 64" in text
+    assert "one-sided bound: 4.6 %" in text
+
+
+def test_before_after_and_never_seen_stand_side_by_side() -> None:
+    text = page(cases.FULFILLED).text
+    row = text[text.index("A hit is the secret") :][:200]
+    assert row.index("45 of 64") < row.index("0 of 64") < row.index("1 of 128")
+
+
+def test_a_failed_attempt_is_told_with_its_reason_in_words() -> None:
+    text = page(cases.FULFILLED).text
+    assert "editing of privacy neurons (DEPN)" in text
+    assert "the numbers ran away" in text
+    assert "method_diverged" not in text
+
+
+def test_numbers_of_a_model_that_failed_are_not_shown_as_the_model_in_service() -> None:
+    text = page(cases.NOT_ERASED).text
+    assert "attempt 2. Its model was not put into service" in text
+
+
+def test_a_model_that_was_never_measured_is_told_so() -> None:
+    model = replace(cases.model(outcome=cases.Outcome.FAIL), before=None, attempts=(cases.BROKEN,))
+    text = page(with_model(model)).text
+    assert "This model was not measured." in text
+    assert "What it cost" not in text
+
+
+def test_a_model_on_which_nothing_was_run_says_why() -> None:
+    model = replace(
+        cases.model(outcome=cases.Outcome.INCONCLUSIVE), attempts=(), reason="no_neighbours"
+    )
+    text = page(cases.case(status="inconclusive", models=(model,))).text
+    assert "No method was run on this model: nothing to hold fixed" in text
+    assert "No attempt got as far as a measurement." in text
+
+
+def test_an_attempt_that_broke_after_none_leaves_its_column_empty() -> None:
+    model = replace(cases.model(outcome=cases.Outcome.FAIL), attempts=(cases.BROKEN,))
+    text = page(with_model(model)).text
+    assert "45 of 64" in text
+    assert NOTHING in text
+
+
+def test_a_metric_nobody_has_words_for_has_its_row_and_chart() -> None:
+    def more(assessment: Assessment, value: float) -> Assessment:
+        score = Score("dream_score", "furlongs", cases.near(value, 1, 9), cases.near(2, 1, 9))
+        return replace(assessment, attacks=(*assessment.attacks, AttackResult("dream", (score,))))
+
+    last = cases.attempt(2, "depn", 19, cases.Outcome.FAIL)
+    assert last.after is not None
+    last = replace(last, after=more(last.after, 3.25))
+    model = replace(
+        cases.model(outcome=cases.Outcome.FAIL), before=more(cases.BEFORE, 8.5), attempts=(last,)
+    )
+    text = page(with_model(model)).text
+    assert text.count("dream score") >= 2
+    assert "8.50" in text
+    assert "9 furlongs" in text
+
+
+def test_an_attack_that_ran_only_once_is_shown_with_a_gap() -> None:
+    after = replace(cases.assessment(19), attacks=cases.BEFORE.attacks[:1])
+    last = replace(cases.attempt(2, "depn", 19, cases.Outcome.FAIL), after=after)
+    model = replace(cases.model(outcome=cases.Outcome.FAIL), attempts=(last,))
+    assert "Exposure" in page(with_model(model)).text
+
+
+def test_broken_numbers_are_called_so_and_do_not_break_the_page() -> None:
+    nothing = Estimate(float("nan"), float("nan"), float("inf"), 3)
+    after = replace(
+        cases.assessment(19),
+        utility=cases.Utility(nothing, rate(0, 3)),
+        attacks=(AttackResult("exposure", (Score("exposure", "bits", nothing, nothing),)),),
+    )
+    last = replace(cases.attempt(2, "depn", 19, cases.Outcome.FAIL), after=after)
+    model = replace(cases.model(outcome=cases.Outcome.FAIL), attempts=(last,))
+    assert "not a number" in page(with_model(model)).text
+
+
+def test_what_erasing_cost_is_shown_in_percent_and_points() -> None:
+    text = page(cases.FULFILLED).text
+    cost = text[text.index("What it cost") :]
+    assert "\u22123.1 %" in cost
+    assert "0.0 points" in cost
+
+
+def test_every_model_and_corpus_has_its_place() -> None:
+    found = page(cases.SEVERAL)
+    assert "Model clinic-assistant: passed" in found.text
+    assert "Model search-ranker: failed" in found.text
+    assert {"tickets", "wiki"} <= set(found.text.split())
+    assert sum(attributes.get("class") == "chart" for _, attributes in found.tags) == 6
+
+
+def test_a_case_without_models_draws_nothing() -> None:
+    assert "svg" not in [tag for tag, _ in page(cases.NO_MATCH).tags]
+
+
+def test_a_late_end_is_called_late() -> None:
+    assert "no, late" in page(cases.case(finished_at="2026-12-02T08:00:00Z")).text
+
+
+def test_every_digest_of_the_case_is_printed() -> None:
+    text = page(cases.FULFILLED).text
+    for digest in (1, 3, 7, 11, 12, 70, 71, 90, 91):
+        assert cases.sha(digest) in text
+
+
+def test_markup_in_a_name_stays_text() -> None:
+    model = replace(cases.model(), name='<img src=x onerror="alert(1)">')
+    source = report.render(cases.case(models=(model,)))
+    assert "<img" not in source
+    assert "&lt;img" in source
+
+
+def test_a_case_that_contradicts_its_verdicts_is_not_rendered() -> None:
+    with pytest.raises(EvidenceInvalid):
+        report.render(replace(cases.NOT_ERASED, status="fulfilled"))
+
+
+def test_charts_are_well_formed_and_name_their_rows() -> None:
+    source = source_of(cases.FULFILLED)
+    drawn = re.findall(r'<svg class="chart".*?</svg>', source, flags=re.DOTALL)
+    assert len(drawn) == 3
+    texts = ["".join(ET.fromstring(svg).itertext()) for svg in drawn]
+    assert "Secrets given away when asked" in texts[0]
+    assert "bits" in texts[1]
+    assert "coin toss" in texts[2]
+
+
+def test_no_two_charts_share_an_inner_id() -> None:
+    source = source_of(cases.SEVERAL)
+    drawn = re.findall(r'<svg class="chart".*?</svg>', source, flags=re.DOTALL)
+    clips = [set(re.findall(r'clipPath id="([^"]+)"', svg)) for svg in drawn]
+    assert len(set.union(*clips)) == sum(len(ids) for ids in clips)
