@@ -41,9 +41,9 @@ LIMITS = MappingProxyType(
             "such a model."
         ),
         "same_key": (
-            "The operator who erased and the verifier who measured are the same party and hold the "
-            "same key. A dishonest operator could invent numbers. The defence is to run the "
-            "attacks again on the model after erasure, whose digest is given here."
+            "The operator who searched and erased and the verifier who measured are the same party "
+            "and hold the same key. A dishonest operator could invent numbers. The defence is to "
+            "repeat the search and the attacks on the files whose digests are given here."
         ),
         "names_not_unlearned": (
             "The person's name itself was taken out of the texts but was not made unlikely in the "
