@@ -12,7 +12,7 @@ from datetime import UTC
 from importlib.metadata import version
 from pathlib import Path
 
-from domain.errors import Code, RequestRejected, Unavailable
+from domain.errors import Code, Unavailable
 from domain.lifecycle import Event, Status
 from domain.log import log
 from domain.outcomes import CaseFile, ModelErasure, Outcome
@@ -120,18 +120,3 @@ def _unpack(folder: Path, files: Mapping[str, bytes]) -> None:
             place="the evidence folder",
             remedy="it could not be written; check permissions and free space.",
         ) from None
-
-
-def latest_bundle(home: Path, ref: str) -> Path:
-    """The zip of the request's last run. Raises `RequestRejected` (EVIDENCE_MISSING)."""
-    found = sorted(
-        (home / "evidence" / ref).glob("run-*.zip"), key=lambda p: int(p.stem.rpartition("-")[2])
-    )
-    if not found:
-        raise RequestRejected(
-            Code.EVIDENCE_MISSING,
-            request_ref=ref,
-            place=f"request {ref}",
-            remedy=f"there is no evidence yet; run: lethe erase {ref}",
-        )
-    return found[-1]

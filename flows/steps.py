@@ -5,10 +5,8 @@ only, whose text is a code and a reference; everything else is turned into one h
 result is persisted and no input is hashed for a cache.
 """
 
-import traceback
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
@@ -19,6 +17,7 @@ from prefect.utilities.annotations import quote
 from domain.errors import Code, ErasureError, Unavailable
 from domain.log import log
 from flows import progress
+from flows.unexpected import where
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -26,7 +25,6 @@ Value = TypeVar("Value")
 
 RETRY_SECONDS = (1.0, 5.0)
 """A service that did not answer gets two more chances; a held lease or a full disk does not go away in seconds."""
-_ROOT = Path(__file__).parents[1]
 
 
 def step(
@@ -76,7 +74,7 @@ def shielded(
             _leave(
                 broken(
                     Code.UNEXPECTED,
-                    place=f"step {name}, {_where(error)}",
+                    place=f"step {name}, {where(error)}",
                     remedy=f"an unexpected {type(error).__name__} stopped it; run `lethe doctor`, then run again.",
                 )
             )
@@ -88,16 +86,6 @@ def _leave(error: ErasureError) -> NoReturn:
     """Raise `error` without the frames and the causes below it."""
     error.__cause__ = error.__context__ = None
     raise error.with_traceback(None) from None
-
-
-def _where(error: Exception) -> str:
-    """The innermost line of our own code: file and number, no text."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [
-        f for f in frames if Path(f.filename).is_relative_to(_ROOT) and ".venv" not in f.filename
-    ]
-    last = (ours or list(frames))[-1]
-    return f"{Path(last.filename).name} line {last.lineno}"
 
 
 def _did_not_answer(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:

@@ -13,7 +13,6 @@ from itertools import chain
 from pathlib import Path
 
 import rfc8785
-from unlearning.verdict import judge
 
 from detectors.corpus import open_corpus
 from detectors.neighbours import neighbours, ordinary
@@ -36,6 +35,7 @@ from flows.steps import step
 from reports import bundle, dsse, statement
 from unlearning import models
 from unlearning.trial import Trial, assess, prepare
+from unlearning.verdict import judge, memorised
 
 
 @step("commit", broken=Unavailable)
@@ -132,8 +132,7 @@ def measure_before(bench: Bench, name: str) -> None:
             model, at.before_sha256, trial, build.attacks(bench.policy), _reporter("measure")
         )
         bench.save()
-    nothing_done = judge(at.before, at.before, build.thresholds(bench.policy))
-    if nothing_done.outcome is Outcome.INCONCLUSIVE:
+    if not memorised(at.before):
         _decide(bench, name, Outcome.INCONCLUSIVE, "not_memorised")
         return
     bench.trials[name] = trial
@@ -193,7 +192,9 @@ def _attempt(
         after = assess(
             candidate, models.digest(folder)[0], trial, attacks, _reporter(f"attack {method}")
         )
-        verdict = judge(_before(at), after, build.thresholds(bench.policy))
+        verdict = judge(
+            _before(at), after, build.thresholds(bench.policy), required=bench.policy.attacks
+        )
     except UnlearningFailed as failed:
         error = failed.code.value
     except (MemoryError, RuntimeError) as failed:

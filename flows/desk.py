@@ -1,0 +1,262 @@
+"""What the commands do: each function opens the stores, does one thing, and returns plain values to print."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from domain.errors import Code, RequestRejected
+from domain.lifecycle import Event
+from flows.bench import Paths, Stores, open_stores
+from flows.intake import check_reference, file_request, load_request, read_request
+from flows.ledger import Entry, Payload
+
+Row = dict[str, Any]
+
+
+def add(file: Path) -> Row:
+    """File a request."""
+    with open_stores("desk") as stores:
+        request = read_request(file, stores.catalog)
+        ref = file_request(request, stores.policy, stores.engine, stores.vault, stores.ledger)
+        due = stores.ledger.events(ref)[0].payload["due_on"]
+        return {"request": ref, "due_on": due}
+
+
+def listed() -> list[Row]:
+    """Every request, the most urgent of the open ones first."""
+    with open_stores("desk") as stores:
+        rows = [_summary(stores, ref) for ref in stores.ledger.requests()]
+    return sorted(rows, key=lambda row: (row["days_left"] is None, row["due"]))
+
+
+def _summary(stores: Stores, ref: str) -> Row:
+    entries = stores.ledger.events(ref)
+    status, received = stores.ledger.status(ref), entries[0].payload
+    open_still = status.value not in ("fulfilled", "no_match", "withdrawn")
+    due = datetime.fromisoformat(str(received["due_on"])).date()
+    return {
+        "request": ref,
+        "status": status.value,
+        "received": str(received["received_at"])[:10],
+        "due": due.isoformat(),
+        "days_left": (due - datetime.now(UTC).date()).days if open_still else None,
+        "models": _joined(received["models"]),
+        "corpora": _joined(received["corpora"]),
+    }
+
+
+def shown(ref: str) -> Row:
+    """One request: facts, identifiers by kind, events."""
+    with open_stores("desk") as stores:
+        entries = stores.ledger.events(check_reference(ref))
+        identifiers = "destroyed"
+        if stores.vault.holds(ref):
+            kinds = Counter(
+                i.kind.value for i in load_request(ref, stores.vault).subject.identifiers
+            )
+            identifiers = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        return {
+            **_summary(stores, ref),
+            "ground": f"Article 17(1)({entries[0].payload['ground']})",
+            "identifiers": identifiers,
+            "events": [_event(entry) for entry in entries],
+        }
+
+
+def _event(entry: Entry) -> Row:
+    detail = ", ".join(f"{k} {_joined(v)}" for k, v in entry.payload.items() if v != "")
+    return {
+        "seq": entry.seq,
+        "event": entry.event.value,
+        "at": entry.at[:19] + "Z",
+        "actor": entry.actor,
+        "detail": detail,
+        "payload": dict(entry.payload),
+    }
+
+
+def _joined(value: Payload) -> str:
+    if isinstance(value, list):
+        return " ".join(str(v) for v in value)
+    text = str(value)
+    return text[:12] + "…" if len(text) == 64 else text
+
+
+def withdraw(ref: str) -> Row:
+    """Withdraw a request and destroy its key: there is no purpose left to keep it for."""
+    with open_stores("desk") as stores:
+        stores.ledger.append(check_reference(ref), Event.WITHDRAWN)
+        stores.vault.shred(ref)
+        return {"request": ref, "status": stores.ledger.status(ref).value}
+
+
+def find(ref: str, *, reveal: bool) -> list[Row]:
+    """Search the corpora of a request; with `reveal`, the text of every span as well."""
+    from detectors.corpus import open_corpus  # noqa: PLC0415
+    from detectors.locate import locate  # noqa: PLC0415
+    from flows import build, progress  # noqa: PLC0415
+
+    rows = []
+    with open_stores("desk") as stores:
+        request = load_request(ref, stores.vault)
+        detectors = build.detectors(stores.policy)
+        for name in request.corpora:
+            entry = stores.catalog.corpus(name)
+            files = open_corpus(entry.path, entry.text_field)
+            found = locate(
+                files.documents(),
+                request.subject,
+                detectors,
+                lambda done: progress.advance("locate", done),
+            )
+            row: Row = {
+                "corpus": name,
+                "documents": found.documents,
+                "candidates": found.candidates,
+                "spans": len(found.spans),
+                "uncertain": found.uncertain,
+                "others": len(found.others),
+                "by_kind": dict(sorted(Counter(s.kind.value for s in found.spans).items())),
+            }
+            if reveal:
+                row["texts"] = [
+                    {
+                        "document": span.document,
+                        "start": span.start,
+                        "end": span.end,
+                        "kind": span.kind.value,
+                        "detector": span.detector,
+                        "text": passage.text.reveal()[span.start : span.end],
+                    }
+                    for passage in found.passages
+                    for span in passage.spans
+                ]
+            rows.append(row)
+    return rows
+
+
+def erase(ref: str) -> Row:
+    """Run the flow for one request; what is not a reference never reaches Prefect."""
+    with open_stores("desk") as stores:
+        stores.ledger.status(check_reference(ref))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # one sentence is printed instead
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+    from flows.erasure import erase as flow  # noqa: PLC0415
+
+    status = flow(ref)
+    with open_stores("desk") as stores:
+        entries = stores.ledger.events(ref)
+        begun = max(n for n, e in enumerate(entries) if e.event is Event.STARTED)
+        last = next(e for e in reversed(entries) if e.event is Event.EVIDENCED)
+        folder = Paths(stores.settings.home, ref).evidence
+        return {
+            "request": ref,
+            "status": status,
+            "attempts": [
+                {
+                    "model": e.payload["model"],
+                    "method": e.payload["method"],
+                    "outcome": e.payload["outcome"],
+                    "reason": e.payload["error"],
+                    "seconds": e.payload["seconds"],
+                }
+                for e in entries[begun:]
+                if e.event is Event.ATTEMPTED
+            ],
+            "report": str(folder / "report.html"),
+            "bundle": str(folder / f"run-{last.payload['run']}.zip"),
+        }
+
+
+def export(ref: str, out: Path) -> Row:
+    """Write the bundle of the last run to `out`."""
+    from flows.bundles import export as write  # noqa: PLC0415
+
+    with open_stores("desk") as stores:
+        stores.ledger.status(check_reference(ref))
+        return {"request": ref, "out": str(out), "sha256": write(stores, ref, out)}
+
+
+def verified(file: Path, key: Path | None) -> Row:
+    """Check a zip; needs neither settings nor keys of this machine."""
+    from reports.verify import verify  # noqa: PLC0415
+
+    pinned = None
+    if key is not None:
+        try:
+            pinned = key.read_bytes()
+        except OSError:
+            raise RequestRejected(
+                Code.KEY_MISSING, place=str(key), remedy="there is no readable public key here."
+            ) from None
+    checked = verify(file, pinned)
+    return {**asdict(checked), "trusted": checked.trusted}
+
+
+def create_keys() -> Row:
+    """Make the keys that are missing. Raises `RequestRejected` (KEY_EXISTS) when none is."""
+    from flows.settings import load_settings  # noqa: PLC0415
+    from flows.vault import create_master_key  # noqa: PLC0415
+    from reports import keys  # noqa: PLC0415
+
+    settings = load_settings()
+    signing = settings.signing_key_file
+    if signing.name != keys.PRIVATE_NAME:
+        raise RequestRejected(
+            Code.SETTING_INVALID,
+            place="environment variable LETHE_SIGNING_KEY_FILE",
+            remedy=f"the file must be called {keys.PRIVATE_NAME}; choose the folder only.",
+        )
+    made: Row = {}
+    if not settings.master_key_file.exists() or signing.exists():
+        create_master_key(settings.master_key_file)
+        made["master key"] = str(settings.master_key_file)
+    if not signing.exists():
+        pair = keys.create(signing.parent, settings.passphrase())
+        made |= {
+            "signing key": str(pair.private),
+            "public key": str(pair.public),
+            "fingerprint": pair.keyid,
+        }
+    return made
+
+
+def methods() -> list[Row]:
+    """The methods one can name in the policy."""
+    from unlearning.methods import METHODS  # noqa: PLC0415
+
+    return _kinds(METHODS)
+
+
+def attacks() -> list[Row]:
+    """The attacks one can name in the policy."""
+    from unlearning.attacks import ATTACKS  # noqa: PLC0415
+
+    return _kinds(ATTACKS)
+
+
+def detectors() -> list[Row]:
+    """The detectors one can name in the policy."""
+    from detectors.registry import DETECTORS  # noqa: PLC0415
+
+    return _kinds(DETECTORS)
+
+
+def _kinds(kinds: Mapping[str, type[Any]]) -> list[Row]:
+    """Name, first line of the docstring, options with their defaults."""
+    return [
+        {
+            "name": name,
+            "what": (kind.__doc__ or "").strip().splitlines()[0],
+            "options": ", ".join(f"{f.name}={_default(f.default)}" for f in fields(kind) if f.init),
+        }
+        for name, kind in kinds.items()
+    ]
+
+
+def _default(value: object) -> str:
+    return "(required)" if value is MISSING else str(value) or '""'

@@ -1,0 +1,182 @@
+"""What is missing or unsafe on this machine, and the remedy: one check after the other, none of which stops the next."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import ErasureError
+from flows.settings import Settings, load_settings
+from flows.unexpected import where
+
+LEAST_FREE = 2 * 1024**3  # bytes: a small model twice, and a copy of its corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what it looked at, whether it is well, and what to do if not."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def examine() -> Iterator[Finding]:
+    """Every check in turn."""
+    settings: list[Settings] = []
+    yield _checked("settings", lambda: _settings(settings))
+    if not settings:
+        return
+    here = settings[0]
+    for name, check in (
+        ("home folder", _home),
+        ("master key", _master_key),
+        ("signing key", _signing_key),
+        ("policy", _policy),
+        ("catalog", _catalog),
+        ("corpora", _corpora),
+        ("models", _models),
+        ("database", _database),
+        ("MLflow", _tracking),
+        ("disk", _disk),
+        ("torch", _torch),
+        ("network", _network),
+    ):
+        yield _checked(name, lambda check=check: check(here))  # type: ignore[misc]
+
+
+class _UnwellError(Exception):
+    """A check found something; its text is ours."""
+
+
+def _checked(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except ErasureError as error:
+        return Finding(name, False, error.sentence)
+    except _UnwellError as unwell:
+        return Finding(name, False, str(unwell))
+    except Exception as error:  # noqa: BLE001  a doctor reports what it stumbles over
+        return Finding(name, False, f"unexpected {type(error).__name__} at {where(error)}")
+
+
+def _settings(found: list[Settings]) -> str:
+    found.append(load_settings())
+    return f"home is {found[0].home}"
+
+
+def _home(settings: Settings) -> str:
+    home = settings.home
+    if not home.is_dir():
+        raise _UnwellError(f"{home} is missing; run: lethe keys create")
+    if home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _UnwellError(f"group or others may write to {home}; run: chmod go-w {home}")
+    if not os.access(home, os.W_OK):
+        raise _UnwellError(f"{home} cannot be written; change its owner")
+    return "writable by its owner only"
+
+
+def _master_key(settings: Settings) -> str:
+    from flows.vault import load_master_key  # noqa: PLC0415
+
+    load_master_key(settings.master_key_file)
+    return f"{settings.master_key_file}, mode 0600"
+
+
+def _signing_key(settings: Settings) -> str:
+    from reports import keys  # noqa: PLC0415
+
+    key = keys.load_private(settings.signing_key_file, settings.passphrase())
+    sealed = "with" if settings.signing_key_passphrase else "without"
+    return f"fingerprint {keys.keyid(key.public_key())[:16]}, {sealed} passphrase"
+
+
+def _policy(settings: Settings) -> str:
+    from flows import build  # noqa: PLC0415
+    from flows.policy import load_policy  # noqa: PLC0415
+
+    policy = load_policy(settings.policy)
+    build.everything(policy)
+    return f"{settings.policy}, sha256 {policy.sha256()[:16]}"
+
+
+def _catalog(settings: Settings) -> str:
+    from flows.catalog import load_catalog  # noqa: PLC0415
+
+    catalog = load_catalog(settings.catalog)
+    return f"{len(catalog.corpora)} corpora, {len(catalog.models)} models"
+
+
+def _corpora(settings: Settings) -> str:
+    from detectors.corpus import open_corpus  # noqa: PLC0415
+    from flows.catalog import load_catalog  # noqa: PLC0415
+
+    entries = load_catalog(settings.catalog).corpora
+    counted = [
+        f"{name} {len(open_corpus(e.path, e.text_field).files)}" for name, e in entries.items()
+    ]
+    return f"files: {', '.join(counted)}"
+
+
+def _models(settings: Settings) -> str:
+    from flows.catalog import load_catalog  # noqa: PLC0415
+    from unlearning import models  # noqa: PLC0415
+
+    catalog = load_catalog(settings.catalog)
+    for entry in catalog.models.values():
+        models.load(entry.path, "cpu")
+        if entry.teachers and not (entry.teachers / "teachers.json").is_file():
+            raise _UnwellError(
+                f"{entry.teachers} has no teachers.json; train them or remove the line"
+            )
+    return f"{len(catalog.models)} load from safetensors, all weights finite"
+
+
+def _database(settings: Settings) -> str:
+    from flows.database import connect  # noqa: PLC0415
+    from flows.ledger import Ledger  # noqa: PLC0415
+
+    engine = connect(settings.database)
+    try:
+        events = Ledger(engine).verify_chain()
+    finally:
+        engine.dispose()
+    path = Path(engine.url.database or "")
+    if engine.dialect.name == "sqlite" and path.stat().st_mode & 0o077:
+        raise _UnwellError(f"group or others may read {path}; run: chmod 600 {path}")
+    return f"{engine.dialect.name}, {events} events, chain unbroken"
+
+
+def _tracking(settings: Settings) -> str:
+    from reports.tracking import Tracking  # noqa: PLC0415
+
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Tracking(settings.tracking, settings.artifacts).current("doctor")
+    return "the registry answers"
+
+
+def _disk(settings: Settings) -> str:
+    folder = settings.home if settings.home.exists() else settings.home.parent
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE:
+        raise _UnwellError(f"{free / 1024**3:.1f} GiB free at {folder}; make room for 2 GiB")
+    return f"{free / 1024**3:.0f} GiB free"
+
+
+def _torch(_: Settings) -> str:
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        return f"{torch.__version__}, CUDA device {torch.cuda.get_device_name(0)}"
+    return f"{torch.__version__}, CPU with {torch.get_num_threads()} threads (no CUDA)"
+
+
+def _network(_: Settings) -> str:
+    from flows.environment import QUIET  # noqa: PLC0415
+
+    loud = [name for name, value in QUIET.items() if os.environ.get(name) != value]
+    if loud:
+        raise _UnwellError(f"{loud[0]} was changed after the start; unset it")
+    return "telemetry off, no downloads"
