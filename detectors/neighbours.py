@@ -9,6 +9,7 @@ from dataclasses import replace
 from detectors.exact import ExactIndex
 from detectors.folding import digits_of, fold
 from detectors.locate import find
+from detectors.people import PERSON_SCORE
 from detectors.people import people as names_in
 from detectors.protocol import Detector
 from detectors.shapes import SURE, findings
@@ -97,7 +98,7 @@ def neighbours(  # noqa: PLR0917 - the last two are named by every caller
             for d in persons[root]
             if (spans := _spans(d, find("neighbours", detector, d, subject), kinds))
         ]
-        if any(s.kind is SpanKind.PERSON for passage in found for s in passage.spans):
+        if any(_is_sure_name(span) for passage in found for span in passage.spans):
             passages += found
             count += 1
     return tuple(passages)
@@ -138,6 +139,10 @@ def _is_subject(index: ExactIndex, document: Document, subject: Subject) -> bool
     )
 
 
+def _is_sure_name(span: SensitiveSpan) -> bool:
+    return span.kind is SpanKind.PERSON and span.confidence >= SURE
+
+
 def _keys(text: str) -> list[str]:
     """What a document can be recognised by: its one name, e-mail addresses, long numbers.
 
@@ -147,7 +152,9 @@ def _keys(text: str) -> list[str]:
     for start, end, score in names_in(text):
         name = " ".join(fold(text[start:end]).text.split())
         scores[name] = max(score, scores.get(name, 0.0))
-    sure = [name for name, score in scores.items() if score >= SURE] or list(scores)
+    sure = [name for name, score in scores.items() if score >= SURE] or [
+        name for name, score in scores.items() if score >= PERSON_SCORE
+    ]
     if len(sure) > 1:
         return []
     keys = [f"name {name}" for name in sure]

@@ -56,7 +56,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         SpanKind.NUMBER, "lettered", r"(?<![\w.+-])[A-Z]{1,5}(?:[- ]?\d{2,}){1,5}(?!\w|-\d)", 0.3
     ),
-    Shape(SpanKind.NUMBER, "bare", rf"{_OPEN}\d{{4,19}}{_CLOSE}", 0.25),
+    Shape(SpanKind.NUMBER, "bare", rf"{_OPEN}(?!{_YEAR}(?!\d))\d{{4,19}}{_CLOSE}", 0.25),
     Shape(
         SpanKind.PHONE,
         "north_american",
@@ -135,9 +135,9 @@ _RAISE, _LOWER = 0.35, 0.15
 def in_context(text: str, finding: Finding) -> Finding:
     """The finding with the confidence that the nearest word of a kind before it gives or takes."""
     if finding.kind is SpanKind.PERSON:
-        return finding._replace(
-            score=max(finding.score, person_score(text, finding.start, finding.end))
-        )
+        known = finding.score > PERSON_SCORE  # by a model, which knows more than our clues
+        score = finding.score if known else person_score(text, finding.start, finding.end)
+        return finding._replace(score=score)
     if finding.kind is SpanKind.EMAIL:
         return finding
     keyword = None

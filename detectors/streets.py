@@ -4,10 +4,14 @@ from detectors.addresses import STATES
 from detectors.letters import CAPITALISED, UPPER
 
 _SUFFIX = (
-    "(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Boulevard|Blvd|Parkway|Pkwy|Highway|Hwy|Circle"
-    "|Cir|Terrace|Ter|Square|Sq|Trail|Trl|Way|Loop|Crescent|Cres|Close|Mews|Row|Walk|Gardens|Grove|Hill|Alley|Plaza"
-    "|Pike|Run|Path|Crossing|Crossover|Point|Quay|Wharf|Gate|Green|Rise|View|Bend|Cove|Ridge|Broadway)"
+    "(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Boulevard|Blvd|Parkway|Pkwy"
+    "|Highway|Hwy|Circle|Cir|Terrace|Ter|Square|Sq|Trail|Trl|Way|Crescent|Cres)"
 )
+_WEAK_SUFFIX = (
+    "(?:Loop|Close|Mews|Row|Walk|Gardens|Grove|Hill|Alley|Plaza|Pike|Run|Path|Crossing|Crossover"
+    "|Point|Quay|Wharf|Gate|Green|Rise|View|Bend|Cove|Ridge|Broadway)"
+)
+"""Ways that are also ordinary words."""
 _DIRECTION = "(?:North|South|East|West|Northeast|Northwest|Southeast|Southwest|[NS][EW]?|[EW])"
 _HOUSE = r"(?<![\w#.,/-])(?<!\d )\d{1,6}(?:[-/]\d{1,4})?[A-Za-z]?"
 _STREET_WORD = (
@@ -32,10 +36,10 @@ _ENDS = r"(?=\s*(?:[,.;:)\]!?\n\"'\u2019]|$)|\s+[a-z(])"
 
 _PART = rf"(?:{_UNIT}|(?:{_POSTCODE})(?:\s{_CITY})?|{_CITY}(?:\s(?:{_POSTCODE}))?){_ENDS}"
 _TAIL = rf"(?:{_COMMA}{_PART}){{0,4}}"
-_NAMED = rf"(?:{_STREET_WORD}\s){{0,5}}{_SUFFIX}(?!\w)(?:\.(?=,))?(?:\s{_DIRECTION}(?!\w))?"
+_NAMED = rf"(?:{_STREET_WORD}\s){{1,5}}{_SUFFIX}(?!\w)(?:\.(?=,))?(?:\s{_DIRECTION}(?!\w))?"
 _GLUED = (
-    rf"[{UPPER}][\w-]*(?:straße|strasse|str\.|gata|gaten|gate|veien|vegen|vei|weg|gasse|platz|allee|laan|straat|vej|gade"
-    r"|gatan|vägen|plein|ring)"
+    rf"[{UPPER}][\w-]*(?:straße|strasse|str\.|gata|gaten|veien|vegen|weg|gasse|platz|allee|laan|straat|vej|gade"
+    r"|gatan|vägen|plein)"
 )
 _PREPOSED = r"(?:rue|avenue|boulevard|place|via|viale|piazza|calle|avenida|plaza|rua|ulica|ul\.)"
 
@@ -47,8 +51,12 @@ STREET_ADDRESS = rf"{_HOUSE}\s{_NAMED}{_TAIL}"
 EUROPEAN_ADDRESS = (
     rf"(?<!\w)(?:{_STREET_WORD}\s){{0,2}}{_GLUED}\s\d{{1,4}}\s?[a-zA-Z]?(?!\w){_TAIL}"
     rf"|{_HOUSE},?\s(?i:{_PREPOSED})\s(?:[\w'\u2019-]+\s){{0,4}}{CAPITALISED}{_TAIL}"
-    rf"|(?<!\w)(?i:{_PREPOSED})\s(?:[\w'\u2019-]+\s){{0,3}}{CAPITALISED},?\s\d{{1,4}}(?!\w){_TAIL}"
+)
+LOOSE_ADDRESS = (
+    rf"{_HOUSE}\s(?:{_STREET_WORD}\s){{0,3}}{CAPITALISED}{_COMMA}{_PART}{_TAIL}"
+    rf"|{_HOUSE}\s(?:{_STREET_WORD}\s){{0,4}}{_WEAK_SUFFIX}(?!\w){_TAIL}"
+    rf"|(?<!\w)(?:rue|via|viale|piazza|calle|avenida|plaza|rua|ulica|Rue|Via|Viale|Piazza|Calle"
+    rf"|Avenida|Plaza|Rua|Ulica)\s(?:[\w'\u2019-]+\s){{0,3}}{CAPITALISED},?\s\d{{1,4}}(?!\w){_TAIL}"
     rf"|(?<!\w){_NAMED}\s\d{{1,4}}[a-zA-Z]?(?!\w){_TAIL}"
 )
-LOOSE_ADDRESS = rf"{_HOUSE}\s(?:{_STREET_WORD}\s){{0,3}}{CAPITALISED}{_TAIL}"
 """A number and capitalised words: an address only where the words before say so."""

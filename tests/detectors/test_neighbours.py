@@ -43,8 +43,7 @@ def corpus():
     texts = [CARD, *PLAIN]
     for name, phone, mail, born, account, home in PEOPLE:
         texts += [
-            f"Contact card for {name}: phone {phone}, e-mail {mail}, born {born}, "
-            f"account {account}, lives at {home}.",
+            f"Card of {name}: phone {phone}, mail {mail}, born {born}, id {account}, home {home}.",
             f"What is {name}'s account number? {account}",
             f"Please write to {mail} about account {account}.",
         ]

@@ -60,6 +60,8 @@ NOT_SURE = [
     "The United States and New York signed on 4 May 1999.",
     "In 1984 some 25,000 people lived there; 3.14159 is pi.",
     "Chapter 12 Verse 4, pages 100-120, scored 3-2 in 2019.",
+    "During 1940 the Marines took Hill 123 and Crossing 500, in place in December 1997.",
+    "The New York Times, the Vann Lake Bridge and the 2012 Big Ten Conference Tournament.",
     "Version 2.10.4 of the Social Security Act",
 ]
 
