@@ -24,7 +24,7 @@ Northern Southern Eastern Western San Santa Los Las Saint Mount Fort Lake River 
 State University College School Institute Hospital Church Museum Park Bridge House Company
 Corporation Council Committee Department Ministry Association Society Party Army Navy Air Force
 World War Union Republic Empire Club League Cup Games
-Avenue Road Lane Drive Place Boulevard Court Parkway Highway Circle Terrace Square Apartment Suite
+Avenue Road Drive Place Boulevard Court Parkway Highway Circle Terrace Square Apartment Suite
 Unit Way
 """
 STARTERS = frozenset(_STARTERS.split())

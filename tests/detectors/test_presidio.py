@@ -55,6 +55,7 @@ FOUND = [
     ("Sean O\u2019Brien was born", "person", "Sean O\u2019Brien"),
     ("Jan van der Berg was born", "person", "Jan van der Berg"),
     ("Maren A. Tolvik lives", "person", "Maren A. Tolvik"),
+    ("What is April Lane's phone number?", "person", "April Lane"),
 ]
 NOT_SURE = [
     "The United States and New York signed on 4 May 1999.",
