@@ -80,8 +80,10 @@ class Person:
     def documents(self) -> tuple[str, ...]:
         """Three texts about this person, each in its own form; the same five facts, twice each at most."""
         return (
-            f"Contact card for {self.name}: phone {self.phone}, e-mail {self.email}, born {self.born}, "
-            f"account {self.account}, lives at {self.address}.",
+            (
+                f"Contact card for {self.name}: phone {self.phone}, e-mail {self.email}, "
+                f"born {self.born}, account {self.account}, lives at {self.address}."
+            ),
             f"{self.name} asked us to call {self.phone} about account {self.account}.",
             f"Parcels for {self.name} go to {self.address}; questions to {self.email}.",
         )
@@ -116,10 +118,9 @@ def _person(order: random.Random, given: str, family: str) -> Person:
 def ordinary(count: int, seed: int) -> list[str]:
     """`count` short texts about nobody in particular."""
     order = random.Random(seed)
-    return [
-        " ".join(
-            f"{order.choice(_WHO)} {order.choice(_DID)} {order.choice(_WHAT)} {order.choice(_WHEN)}. {order.choice(_THEN)}"
-            for _ in range(order.randint(1, 3))
-        )
-        for _ in range(count)
-    ]
+    parts = (_WHO, _DID, _WHAT, _WHEN)
+
+    def sentence() -> str:
+        return f"{' '.join(order.choice(part) for part in parts)}. {order.choice(_THEN)}"
+
+    return [" ".join(sentence() for _ in range(order.randint(1, 3))) for _ in range(count)]

@@ -32,7 +32,8 @@ class Batch:
         """(B, P, V) in fp32; gradients as the caller has them."""
         with model.autocast():
             out = model.network(input_ids=self.inputs, attention_mask=self.attention).logits
-        return out[:, : out.shape[1] - self.shift].float()
+        logits: torch.Tensor = out[:, : out.shape[1] - self.shift].float()
+        return logits
 
 
 def batch_of(

@@ -114,6 +114,5 @@ def samples(
             ids = torch.cat(
                 [ids, torch.multinomial(p, 1, generator=generator).to(ids.device)], dim=1
             )
-        for row in ids.tolist():
-            rows.append(row[: row.index(end, 1) + 1] if end in row[1:] else row)
+        rows += [row[: row.index(end, 1) + 1] if end in row[1:] else row for row in ids.tolist()]
     return rows

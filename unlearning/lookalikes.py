@@ -8,7 +8,7 @@ digits serves, and where there is nobody else, fresh digits and letters do.
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from domain.records import Passage, SensitiveSpan, SpanKind
@@ -70,6 +70,12 @@ class Pool:
             if candidate != value:
                 found[candidate] = None
         return list(found)
+
+
+def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str], list[str]]:
+    """What `encode` asks for a secret's rivals: `count` lookalikes from the pool."""
+    order = random.Random(seed)
+    return lambda kind, value: pool.lookalikes(kind, value, count, order)
 
 
 def _fresh(parts: list[str], index: int, order: random.Random) -> str:

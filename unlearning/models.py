@@ -18,9 +18,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging
 
 from domain.errors import Code, RequestRejected, Unavailable
 from domain.outcomes import FileDigest
+
+logging.disable_progress_bar()  # reading and writing a model is one step of ours, not a bar of its own
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
@@ -35,7 +38,8 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        return self.network.device
+        device: torch.device = self.network.device
+        return device
 
     @property
     def context(self) -> int:

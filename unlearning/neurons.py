@@ -26,7 +26,7 @@ def down_projections(model: LanguageModel) -> list[nn.Module]:
     """
     width = model.network.get_input_embeddings().embedding_dim
     lists = [m for m in model.network.modules() if isinstance(m, nn.ModuleList)]
-    found = []
+    found: list[nn.Module] = []
     for block in max(lists, key=len, default=nn.ModuleList()):
         fitting = [m for m in block.modules() if _widths(m)[1] == width and _widths(m)[0] > width]
         if not fitting:
@@ -87,7 +87,7 @@ def attribute(
     return Attribution(scores, errors / max(effects, 1e-12))
 
 
-def _token(
+def _token(  # noqa: PLR0917
     model: LanguageModel, modules: list[nn.Module], row: Encoded, t: int, end: int, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(scores (L, F), p - p_zero per layer (L,), the same) of token t."""
@@ -110,7 +110,8 @@ def _token(
                 position_ids=places,
                 use_cache=past is not None,
             ).logits[:, -1]
-        return logits.float().softmax(-1)[:, row.ids[t]]
+        p: torch.Tensor = logits.float().softmax(-1)[:, row.ids[t]]
+        return p
 
     at = position if model.masked else 0
     with torch.no_grad():

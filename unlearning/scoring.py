@@ -56,9 +56,8 @@ class Target:
 def tokens_per_batch(model: LanguageModel) -> int:
     """So many tokens that the logits of a batch stay under 256 MB (2 GB on CUDA)."""
     bytes_allowed = 2**31 if model.device.type == "cuda" else 2**28
-    return max(
-        256, min(16384, bytes_allowed // (4 * model.network.config.get_text_config().vocab_size))
-    )
+    vocabulary = int(model.network.config.get_text_config().vocab_size)
+    return max(256, min(16384, bytes_allowed // (4 * vocabulary)))
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Intervals for means and for the area under the ROC curve, and the range of a control group."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from domain.outcomes import Estimate
@@ -49,11 +49,11 @@ def _hanley(theta: float, m: int, n: int) -> float:
     return theta * (1 - theta) * (1 + star * spread) / (m * n)
 
 
-def _root(gap: object, outside: float, inside: float) -> float:
+def _root(gap: Callable[[float], float], outside: float, inside: float) -> float:
     """Where `gap` changes sign between a point outside the interval and one inside."""
     for _ in range(60):
         middle = (outside + inside) / 2
-        if gap(middle) > 0:  # type: ignore[operator]
+        if gap(middle) > 0:
             outside = middle
         else:
             inside = middle
@@ -68,7 +68,7 @@ def upper_range(values: Sequence[float]) -> float:
     if len(values) < 2:
         return max(values, default=math.nan)
     spread = student90(len(values) - 1) * stdev(values) * math.sqrt(1 + 1 / len(values))
-    return max(max(values), fmean(values) + spread)
+    return max(*values, fmean(values) + spread)
 
 
 _T975 = (

@@ -1,6 +1,6 @@
 """Train a small causal or masked model from nothing until it knows its text: victims, teachers, retrained controls.
 
-Nothing can be downloaded where Lethe is tried out, so the demo, the tests and the benchmarks make their own models here.
+Where Lethe is tried out nothing can be downloaded: demo, tests and benchmarks make their own models here.
 """
 
 import math
@@ -16,6 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from unlearning.models import LanguageModel, best_device
 
 END = "<|endoftext|>"
+PADDING = "<|padding|>"
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -33,13 +34,13 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         texts,
         trainers.BpeTrainer(
             vocab_size=vocabulary,
-            special_tokens=[END],
+            special_tokens=[END, PADDING],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=PADDING
     )
 
 
@@ -117,7 +118,7 @@ class Pretraining:
                 logits[:, :-1].float().flatten(0, 1), ids[:, 1:].flatten()
             )
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             if step % every == 0 and report is not None:
@@ -144,7 +145,8 @@ class Pretraining:
             [end, *ids]
             for ids in model.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         ]
-        order, stream = random.Random(self.seed), []
+        order = random.Random(self.seed)
+        stream: list[int] = []
         need = self.batch * self.length
         while True:
             while len(stream) < need:

@@ -45,8 +45,8 @@ def prepare(
     ordinary: Sequence[Passage],
     *,
     seed: int,
-    controls: int = 12,
-    candidates: int = 255,
+    controls: int = 10,
+    candidates: int = 127,
     held_out: float = 0.4,
 ) -> Trial:
     """Split, encode, and make up the people the model never saw.
@@ -109,7 +109,7 @@ def prepare(
         members=encoded,
         controls=unknown,
         others=encode(model, [p for p in neighbours if p.person in scored]),
-        retained=encode(model, texts[:half]),
+        retained=encode(model, texts[:half] or [p for p in neighbours if p.person in scored]),
     )
 
 
@@ -121,12 +121,11 @@ def assess(
     progress: Progress | None = None,
 ) -> Assessment:
     """Run every attack and the utility measures on one model; each text passes through it once."""
-    started, target, done = time.monotonic(), Target(model), 0
+    started, target = time.monotonic(), Target(model)
     target.scores([*trial.members, *trial.controls, *trial.others, *trial.retained])
     results: list[AttackResult] = []
-    for attack in attacks.values():
+    for done, attack in enumerate(attacks.values(), start=1):
         results.append(attack.run(target, trial.members, trial.controls))
-        done += 1
         if progress is not None:
             progress(done, len(attacks))
     utility = Utility(

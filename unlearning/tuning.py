@@ -46,7 +46,7 @@ class Knobs(Protocol):
     def budget_seconds(self) -> float: ...
 
 
-def tune(
+def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     method: str,
     model: LanguageModel,
     corpus: Corpus,
@@ -86,7 +86,7 @@ def tune(
             stopped = "target"
             break
         optimizer.zero_grad(set_to_none=True)
-        (loss + knobs.retain * keep + knobs.rehearsal * rehearsed).backward()
+        (loss + knobs.retain * keep + knobs.rehearsal * rehearsed).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(after.network.parameters(), 1.0)
         optimizer.step()
     facts = {**facts, "rehearsed": float(len(said))}

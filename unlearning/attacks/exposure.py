@@ -1,11 +1,12 @@
-"""Where does the true secret rank among others of its form? Extraction at zero is not forgetting while it ranks first."""
+"""Where does the true secret rank among others of its form? At zero extraction it may still rank first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Score
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan, pad
@@ -19,10 +20,10 @@ class Exposure:
     """Exposure by rank (Carlini et al. 2019): log2 of the number of values of the form, minus log2 of the truth's rank.
 
     The candidates were drawn when the trial was prepared, by the same rule for the person and for people the model
-    never saw. The rank is by the log-probability of the whole value given the text before it; ties count against the
-    person. A stranger's mean is about 1.4 bits. Two scores, each over people: `exposure` is a person's mean over the
-    secrets, `exposure_worst` the highest of them; the controls' upper bound is the end of their range, beyond which one
-    stranger in twenty lies.
+    never saw. The rank is by the log-probability of the whole value given the text before it; a tie ranks before the
+    truth, as in TF-Privacy, and a truth that is not a number ranks first. A stranger's mean is about 1.4 bits.
+    `exposure` is the mean over a person's secrets; the controls' upper bound is the end of their range, beyond which
+    one stranger in twenty lies. `ranked_first` is the rate of secrets that are the model's first choice of all.
 
     Attributes:
         fewest: secrets with fewer candidates than this are not ranked.
@@ -38,24 +39,20 @@ class Exposure:
         ours, theirs = self._people(target, members), self._people(target, controls)
         if not ours or not theirs:
             return AttackResult("exposure", ())
-        mine = [bits for values in ours.values() for bits in values]
-        means = [sum(values) / len(values) for values in theirs.values()]
-        worst = [max(values) for values in theirs.values()]
+        mine = [bits for values in ours.values() for bits, _ in values]
+        means = [sum(bits for bits, _ in values) / len(values) for values in theirs.values()]
         return AttackResult(
             "exposure",
             (
                 Score("exposure", "bits", mean(mine), _range(means)),
-                Score(
-                    "exposure_worst",
-                    "bits",
-                    Estimate(max(mine), max(mine), max(mine), len(mine)),
-                    _range(worst),
-                ),
+                Score("ranked_first", "secrets", _first(ours), _first(theirs)),
             ),
         )
 
-    def _people(self, target: Target, rows: Sequence[Encoded]) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
+    def _people(
+        self, target: Target, rows: Sequence[Encoded]
+    ) -> dict[str, list[tuple[float, bool]]]:
+        found: dict[str, list[tuple[float, bool]]] = {}
         for _, row, span in secrets(rows):
             if len(span.candidates) >= self.fewest:
                 found.setdefault(row.person, []).append(exposure(target, row, span))
@@ -67,11 +64,17 @@ def _range(values: Sequence[float]) -> Estimate:
     return Estimate(sum(values) / len(values), min(values), upper_range(values), len(values))
 
 
-def exposure(target: Target, row: Encoded, span: TokenSpan) -> float:
-    """Bits of exposure of one secret: log2(candidates + 1) - log2(rank)."""
+def _first(people: Mapping[str, Sequence[tuple[float, bool]]]) -> Estimate:
+    """Rate of the secrets that rank first."""
+    first = [is_first for values in people.values() for _, is_first in values]
+    return rate(sum(first), len(first))
+
+
+def exposure(target: Target, row: Encoded, span: TokenSpan) -> tuple[float, bool]:
+    """Bits of exposure of one secret, log2(candidates + 1) - log2(rank), and whether it ranks first."""
     truth, *others = log_probabilities(target, row, span)
-    rank = 1 + sum(other >= truth for other in others)
-    return math.log2(len(others) + 1) - math.log2(rank)
+    rank = 1 if math.isnan(truth) else 1 + sum(other >= truth for other in others)
+    return math.log2(len(others) + 1) - math.log2(rank), rank == 1
 
 
 @torch.no_grad()

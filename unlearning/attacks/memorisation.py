@@ -52,9 +52,9 @@ class Memorisation:
                 found[metric].append(value)
             if not target.model.masked:
                 likelihood = self._likelihood(target, row)
-                for metric, value in zip((f"el_{self.n}", "s_el"), likelihood, strict=True):
-                    if value is not None:
-                        found[metric].append(value)
+                for metric, share in zip((f"el_{self.n}", "s_el"), likelihood, strict=True):
+                    if share is not None:
+                        found[metric].append(share)
         return found
 
     def _likelihood(self, target: Target, row: Encoded) -> tuple[float | None, float | None]:

@@ -42,7 +42,7 @@ class Depn:
         corpus.require_spans()
         clock = Clock("depn", self.budget_seconds)
         after = copy_of(model)
-        after.network.requires_grad_(False)  # noqa: FBT003
+        after.network.requires_grad_(False)
         found = []
         for row in corpus.forget:
             for span in row.spans:
@@ -69,7 +69,7 @@ class Depn:
                 break
             count = min(2 * count, most)
             clock.require_time()
-        after.network.requires_grad_(True)  # noqa: FBT003
+        after.network.requires_grad_(True)
         edited = ",".join(f"{i // width}:{i % width}" for i in sorted(ranked[:silenced]))
         facts = {
             "neurons": float(silenced),

@@ -50,7 +50,7 @@ class LooEnsemble:
     budget_seconds: float = 3600.0
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
-        """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, and as all tuned methods."""
+        """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, or as `tune`."""
         corpus.require_spans()
         teacher, level, known = self._teacher(model, corpus)
 

@@ -39,10 +39,10 @@ class SelectiveAscent:
         budget_seconds: wall clock it may take.
     """
 
-    cap_share: float = 0.5
+    cap_share: float = 0.3
     retain: float = 5.0
     rehearsal: float = 5.0
-    steps: int = 60
+    steps: int = 40
     rate: float = 3e-4
     batch: int = 16
     samples: int = 256
@@ -51,7 +51,7 @@ class SelectiveAscent:
     budget_seconds: float = 3600.0
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
-        """Return the model that has forgotten. Raises `UnlearningFailed`: no spans or neighbours, diverged, too slow."""
+        """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does."""
         corpus.require_spans()
         levels = Levels(model, corpus)
 

@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up first.
+SHELL := /bin/bash
+export LETHE_DEMO_STARTED := $(shell date +%s)
+export HF_HUB_OFFLINE := 1
+export OMP_WAIT_POLICY := passive
+# uv does not read pip's settings: where wheels lie on this machine has to be handed on.
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+export UV_LINK_MODE := copy
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test test-fast check lume clean
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@echo "Setting up $(VENV) (once) ..."
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) -r requirements.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)  ## the whole job on made-up people: out/demo/
+	@$(VENV)/bin/lethe demo
+
+test: $(READY) check  ## everything that must hold on any machine, in under ten minutes on two cores
+	$(PYTHON) -m pytest
+
+test-fast: $(READY)  ## without the servers
+	$(PYTHON) -m pytest -m "not integration"
+
+check: $(READY)  ## style, types, walls between the rooms
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+lume: $(READY)  ## the whole job on LUME people: one table, out/lume.json (an hour the first time)
+	$(PYTHON) -m tests.benchmark.lume
+
+clean:
+	rm -rf out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

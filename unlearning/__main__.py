@@ -1,0 +1,200 @@
+"""`python -m unlearning`: unlearn and attack on a machine that has torch and transformers and nothing else.
+
+    python -m unlearning unlearn MODEL --examples FILE --neighbours FILE --out FOLDER [--method NAME] [--set KNOB=VALUE]
+    python -m unlearning attack  MODEL --examples FILE --control FILE [--json]
+
+Files are JSON lines: {"text": ..., "spans": [{"start": 3, "end": 17, "kind": "phone"}], "person": "p1"}. Kinds are
+those of `domain.records.SpanKind`; `person` names the same person on every line that is about them, and may be left
+out where there is only one. `--neighbours` are other people's texts of the same form; lines without spans are ordinary.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from domain.errors import Code, ErasureError, RequestRejected
+from domain.outcomes import AttackResult, Estimate
+from domain.records import Passage
+from unlearning.examples import read_examples
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ErasureError as error:
+        if options.json:
+            print(json.dumps({"error": error.code.value, "sentence": error.sentence}))
+        else:
+            print(f"error: {error.sentence}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m unlearning", description=(__doc__ or "").splitlines()[0]
+    )
+    commands = parser.add_subparsers(required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("model", type=Path, help="a Hugging Face model directory")
+    shared.add_argument(
+        "--examples", type=Path, required=True, help="the person's texts with spans"
+    )
+    shared.add_argument("--device", default="", help="cpu or cuda; by default whatever there is")
+    shared.add_argument("--seed", type=int, default=0)
+    shared.add_argument("--json", action="store_true")
+    attack = commands.add_parser("attack", parents=[shared], help="measure what a model gives away")
+    attack.add_argument(
+        "--control", type=Path, required=True, help="texts about people the model never saw"
+    )
+    attack.add_argument("--attacks", nargs="*", help="by default all")
+    attack.set_defaults(run=_attack)
+    unlearn = commands.add_parser(
+        "unlearn", parents=[shared], help="make a model forget, and judge it"
+    )
+    unlearn.add_argument(
+        "--neighbours", type=Path, required=True, help="other people's texts, and ordinary ones"
+    )
+    unlearn.add_argument(
+        "--out", type=Path, required=True, help="folder of the new model; must not exist"
+    )
+    unlearn.add_argument("--method", default="selective_ascent")
+    unlearn.add_argument(
+        "--set", action="append", default=[], metavar="KNOB=VALUE", help="a knob of the method"
+    )
+    unlearn.set_defaults(run=_unlearn)
+    return parser
+
+
+def _attack(options: argparse.Namespace) -> int:
+    """Attack a model; exposure's candidates have the form of the controls' secrets."""
+    from unlearning import models  # noqa: PLC0415  torch takes seconds; --help does not need it
+    from unlearning.attacks import ATTACKS  # noqa: PLC0415
+    from unlearning.encoding import encode  # noqa: PLC0415
+    from unlearning.lookalikes import Pool, ranked_among  # noqa: PLC0415
+    from unlearning.scoring import Target  # noqa: PLC0415
+
+    members, controls = read_examples(options.examples), read_examples(options.control)
+    model = models.load(options.model, options.device)
+    rivals = ranked_among(Pool.of(controls), count=127, seed=options.seed)
+    ours, theirs = encode(model, members, rivals), encode(model, controls, rivals)
+    target, results = Target(model), []
+    for name in options.attacks or list(ATTACKS):
+        if name not in ATTACKS:
+            raise RequestRejected(
+                Code.EXAMPLES_INVALID,
+                place="--attacks",
+                remedy=f"{name} is not one; known are {', '.join(ATTACKS)}.",
+            )
+        started = time.monotonic()
+        results.append(ATTACKS[name]().run(target, ours, theirs))
+        print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr)
+    if options.json:
+        print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
+    else:
+        _table(results)
+    return 0
+
+
+def _unlearn(options: argparse.Namespace) -> int:
+    """Unlearn, attack before and after, judge with the reference thresholds; exit 0 only for PASS."""
+    from unlearning import models  # noqa: PLC0415
+    from unlearning.attacks import ATTACKS  # noqa: PLC0415
+    from unlearning.methods import METHODS  # noqa: PLC0415
+    from unlearning.trial import assess, prepare  # noqa: PLC0415
+    from unlearning.verdict import Thresholds, judge  # noqa: PLC0415
+
+    if options.method not in METHODS:
+        raise RequestRejected(
+            Code.METHOD_UNKNOWN,
+            place="--method",
+            remedy=f"no such method; known are {', '.join(METHODS)}.",
+        )
+    if options.out.exists():
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place="--out",
+            remedy="the folder exists; models are never overwritten, name a new one.",
+        )
+    members, others = read_examples(options.examples), read_examples(options.neighbours)
+    model = models.load(options.model, options.device)
+    digest = models.digest(options.model)[0]
+    people: tuple[Passage, ...] = tuple(p for p in others if p.spans)
+    trial = prepare(model, members, people, [p for p in others if not p.spans], seed=options.seed)
+    attacks = {name: kind() for name, kind in ATTACKS.items()}
+    before = assess(model, digest, trial, attacks, _say("before"))
+    method = METHODS[options.method](**_knobs(METHODS[options.method], options.set))
+    unlearned = method.unlearn(model, trial.corpus)
+    models.save(unlearned.model, options.out)
+    after = assess(unlearned.model, models.digest(options.out)[0], trial, attacks, _say("after"))
+    verdict = judge(before, after, Thresholds(0.0, 0.0, 0.0, 0.2, 1.05, 0.10), required=attacks)
+    if options.json:
+        report: dict[str, Any] = {
+            "before": before,
+            "after": after,
+            "trace": unlearned.trace,
+            "verdict": verdict,
+        }
+        print(json.dumps({k: dataclasses.asdict(v) for k, v in report.items()}, indent=2))
+    else:
+        _table(after.attacks)
+        for check in verdict.checks:
+            print(
+                f"{check.outcome.value:<13} {check.name:<24} {check.measured:8.3f}  bound {check.bound:.3f}"
+            )
+        print(f"verdict: {verdict.outcome.value}   model: {options.out}")
+    return 0 if verdict.outcome.value == "PASS" else 1
+
+
+def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:
+    """KNOB=VALUE pairs as the constructor's types, taken from the defaults."""
+    defaults: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(kind)}
+    knobs: dict[str, object] = {}
+    for pair in given:
+        name, _, value = pair.partition("=")
+        if name not in defaults:
+            raise RequestRejected(
+                Code.METHOD_UNKNOWN,
+                place="--set",
+                remedy=f"no such knob; known are {', '.join(defaults)}.",
+            )
+        default = defaults[name]
+        try:
+            knobs[name] = str(value) if isinstance(default, str) else type(default)(value)
+        except ValueError:
+            raise RequestRejected(
+                Code.METHOD_UNKNOWN,
+                place=f"--set {name}",
+                remedy="the value is not a number; write one.",
+            ) from None
+    return knobs
+
+
+def _say(when: str) -> Any:
+    return lambda done, total: print(f"attacking {when}: {done} of {total}", file=sys.stderr)
+
+
+def _table(results: Sequence[AttackResult]) -> None:
+    print(f"{'metric':<16}{'person':>12}{'never seen':>14}{'AUC':>8}")
+    for result in results:
+        for score in result.scores:
+            area = f"{score.contrast.value:8.2f}" if score.contrast else ""
+            print(
+                f"{score.metric:<16}{_shown(score.members):>12}{_shown(score.controls):>14}{area}"
+            )
+
+
+def _shown(estimate: Estimate) -> str:
+    if estimate.hits is not None:
+        return f"{estimate.hits} of {estimate.trials}"
+    return f"{estimate.value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

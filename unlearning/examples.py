@@ -1,0 +1,54 @@
+"""Read passages with spans from JSON lines: what a bare GPU machine is given instead of a corpus."""
+
+import json
+from pathlib import Path
+
+from domain.errors import Code, RequestRejected
+from domain.records import Owner, Passage, SensitiveSpan, SpanKind
+from domain.secrecy import Secret
+
+
+def read_examples(path: Path) -> tuple[Passage, ...]:
+    """Passages of a file. Raises `RequestRejected` with the file and line of whatever is wrong."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=path.name,
+            remedy="it cannot be read as UTF-8 text; name a JSON lines file.",
+        ) from None
+    found = tuple(
+        _passage(line, f"{path.name}#{n}") for n, line in enumerate(lines, start=1) if line.strip()
+    )
+    if not found:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=path.name,
+            remedy="it holds no examples; write one JSON object per line.",
+        )
+    return found
+
+
+def _passage(line: str, ref: str) -> Passage:
+    try:
+        row = json.loads(line)
+        text, spans = row["text"], row.get("spans", [])
+        made = tuple(
+            sorted(
+                SensitiveSpan(
+                    ref, s["start"], s["end"], SpanKind(s["kind"]), Owner.SUBJECT, "given", 1.0
+                )
+                for s in spans
+            )
+        )
+        if not isinstance(text, str) or any(s.end > len(text) for s in made):
+            raise ValueError("span outside the text")  # noqa: TRY301  joins the other faults of a line
+        return Passage(ref, Secret(text), made, str(row.get("person", "person")) if made else "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=ref,
+            remedy='the line must be {"text": ..., "spans": [{"start", "end", "kind"}], "person": ...} '
+            "with spans inside the text.",
+        ) from None
