@@ -1,52 +1,84 @@
-"""A small world to erase somebody from: a corpus of made-up people, a model, a home folder, a filed request."""
+"""A small world to erase somebody from: a corpus of made-up people, a model, a home folder, filed requests."""
 
 import json
 import os
 import shutil
-from dataclasses import dataclass
+import subprocess
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from flows import desk, fiction
-from unlearning import models
-from unlearning.training import new_model, train_tokenizer
+from flows import fiction
+from tests import tiny
 
 ROOT = Path(__file__).parents[2]
+
+CANARY = {
+    "given": "Quenlyra",
+    "family": "Vostrumbel",
+    "phone": "739-582-6104",
+    "email": "zuvexi94@example.org",
+    "account": "58-417-9036",
+    "address": "86 Foundry Court, Tarnside",
+}
+"""What is searched for in every store: strings that nothing else contains."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Where it lies, who is to be erased, and under which reference."""
+    """A folder with corpus, models, policy, catalog and home."""
 
     folder: Path
-    person: fiction.Person
-    request: str
+    people: list[fiction.Person]  # the first one carries the canaries
 
     @property
     def home(self) -> Path:
         return self.folder / "home"
 
-    @property
-    def corpus(self) -> Path:
-        return self.folder / "corpus"
+    def environment(self, **more: str) -> dict[str, str]:
+        """For a process of its own: LETHE_* and Prefect point into the folder."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PREFECT_"))}
+        return kept | {
+            "PYTHONPATH": str(ROOT),
+            "LETHE_HOME": str(self.home),
+            "LETHE_POLICY": str(self.folder / "policy.yaml"),
+            "LETHE_CATALOG": str(self.folder / "catalog.yaml"),
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "TMPDIR": str(self.folder / "tmp"),
+            **more,
+        }
 
-    def environment(self) -> dict[str, str]:
-        return environment(self.folder)
+    def lethe(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in a process of its own."""
+        command = [sys.executable, "-m", "flows.cli", *map(str, words)]
+        return subprocess.run(
+            command,
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def answer(self, *words: object) -> Any:
+        """The JSON answer of a command that must succeed."""
+        done = self.lethe(*words, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def file(self, person: fiction.Person, model: str) -> str:
+        """File a request; the file itself is gone afterwards."""
+        path = self.folder / "request.yaml"
+        path.write_text(yaml.safe_dump(request_of(person, model), allow_unicode=True), "utf-8")
+        ref = self.answer("request", "add", path)["request"]
+        path.unlink()
+        return str(ref)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """LETHE_* of a world, and Prefect with a database of its own."""
-    return {
-        "LETHE_HOME": str(folder / "home"),
-        "LETHE_POLICY": str(folder / "policy.yaml"),
-        "LETHE_CATALOG": str(folder / "catalog.yaml"),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def request_of(person: fiction.Person) -> dict[str, object]:
+def request_of(person: fiction.Person, model: str) -> dict[str, object]:
     return {
         "names": [person.name],
         "emails": [person.email],
@@ -54,43 +86,40 @@ def request_of(person: fiction.Person) -> dict[str, object]:
         "addresses": [person.address],
         "date_of_birth": person.born,
         "record_ids": [person.account],
-        "scope": {"models": ["assistant"], "corpora": ["letters"]},
+        "scope": {"models": [model], "corpora": ["letters"]},
         "ground": "b",
     }
 
 
-def build(folder: Path, person: fiction.Person | None = None) -> World:
-    """Make it, with LETHE_* already pointing there. The model knows nobody: its weights are random."""
-    others = fiction.people(9, seed=7)
-    person = person or others.pop()
-    texts = [text for someone in (person, *others) for text in someone.documents()]
-    texts += fiction.ordinary(40, seed=7)
-    (folder / "corpus").mkdir(parents=True)
-    lines = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
-    (folder / "corpus" / "letters.jsonl").write_text(lines, "utf-8")
-    tokenizer = train_tokenizer(texts, 400)
-    models.save(new_model(tokenizer, width=32, layers=2, context=128, seed=7), folder / "model")
-    catalog = {
-        "corpora": {"letters": {"path": "corpus"}},
-        "models": {"assistant": {"path": "model", "corpora": ["letters"]}},
-    }
+def build(folder: Path) -> World:
+    """Make it: `assistant` knows everybody by heart, `blank` has random weights and knows nobody.
+
+    The bounds of the policy are opened wide: what is tested here is the way to a verdict, not the methods.
+    """
+    place = tiny.town(8)
+    place.known[0] = replace(place.known[0], **CANARY)
+    for name in ("corpus", "tmp"):
+        (folder / name).mkdir(parents=True)
+    lines = (json.dumps({"text": text}, ensure_ascii=False) for text in place.documents)
+    (folder / "corpus" / "letters.jsonl").write_text(
+        "".join(f"{line}\n" for line in lines), "utf-8"
+    )
+    tiny.saved_victim(folder / "assistant", place, steps=400)
+    tiny.saved_victim(folder / "blank", place, steps=0)
+    models = {n: {"path": n, "corpora": ["letters"]} for n in ("assistant", "blank")}
+    catalog = {"corpora": {"letters": {"path": "corpus"}}, "models": models}
     (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
-    shutil.copy(ROOT / "policy.yaml", folder / "policy.yaml")
-    desk.create_keys()
-    return World(folder, person, file(folder, person))
-
-
-def file(folder: Path, person: fiction.Person) -> str:
-    """File a request for a person; the file itself is gone afterwards."""
-    path = folder / "request.yaml"
-    path.write_text(yaml.safe_dump(request_of(person), allow_unicode=True), "utf-8")
-    try:
-        return str(desk.add(path)["request"])
-    finally:
-        path.unlink()
-
-
-def child_environment(folder: Path, **more: str) -> dict[str, str]:
-    """For a process of its own."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PREFECT_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), **environment(folder), **more}
+    policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
+    wide = {"membership_band": 0.5, "exposure_margin": 99.0}
+    policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
+    policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
+    policy["methods"]["order"] = [
+        {"name": "loo_ensemble"},  # no teachers: fails, and the next is tried
+        {"name": "selective_ascent", "options": {"steps": 4, "samples": 8}},
+    ]
+    (folder / "policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False))
+    world = World(folder, place.known)
+    world.answer("keys", "create")
+    shutil.rmtree(folder / "tmp")
+    (folder / "tmp").mkdir()
+    return world
