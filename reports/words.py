@@ -45,9 +45,9 @@ METRICS = MappingProxyType(
             "How far the secrets stand out",
             "Rank of a true secret among others of its form. Chance gives about 1.4 bits.",
         ),
-        "exposure_worst": (
-            "The secret that stands out most",
-            "The same for the most exposed secret. One stranger in twenty is beyond the interval.",
+        "ranked_first": (
+            "Secrets that are the first choice",
+            "How many true secrets the model finds likelier than all others of their form.",
         ),
         "el_10": (
             "Ten-token pieces reproduced",
@@ -98,7 +98,7 @@ CODES = MappingProxyType(
     {
         "": "ran to its end",
         "method_diverged": "stopped: the numbers ran away, so the result was thrown away",
-        "method_over_budget": "stopped: it cost the model more than the policy allows",
+        "method_over_budget": "stopped: it took longer than the policy allows",
         "method_inapplicable": "does not apply to this model or to this case",
         "out_of_memory": "stopped: not enough memory on the machine",
         "model_not_finite": "stopped: the model came out with broken numbers",

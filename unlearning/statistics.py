@@ -23,6 +23,12 @@ def mean(values: Sequence[float]) -> Estimate:
     return Estimate(middle, middle - half, middle + half, len(values))
 
 
+def share(values: Sequence[float]) -> Estimate:
+    """`mean` of values between 0 and 1; the interval ends there too."""
+    found = mean(values)
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.trials)
+
+
 def auc(members: Sequence[float], controls: Sequence[float]) -> Estimate:
     """P(a member scores lower than a control), ties half; low scores mean "known".
 

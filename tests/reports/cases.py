@@ -56,9 +56,7 @@ def assessment(
                 "exposure",
                 (
                     Score("exposure", "bits", near(bits, 1.1, 16), near(1.5, 0.6, 16)),
-                    Score(
-                        "exposure_worst", "bits", near(bits + 1, 0, 16), Estimate(2.9, 0.4, 6.1, 16)
-                    ),
+                    Score("ranked_first", "secrets", rate(round(16 * share), 16), rate(1, 160)),
                 ),
             ),
             AttackResult(

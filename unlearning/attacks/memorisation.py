@@ -9,7 +9,7 @@ from unlearning.attacks.groups import require_groups
 from unlearning.encoding import Encoded
 from unlearning.generation import continuations
 from unlearning.scoring import Target, TokenScores
-from unlearning.statistics import mean
+from unlearning.statistics import share
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Memorisation:
         return AttackResult(
             "memorisation",
             tuple(
-                Score(metric, "passages", mean(ours[metric]), mean(theirs[metric]))
+                Score(metric, "passages", share(ours[metric]), share(theirs[metric]))
                 for metric in ours
                 if ours[metric] and theirs[metric]
             ),
@@ -52,9 +52,9 @@ class Memorisation:
                 found[metric].append(value)
             if not target.model.masked:
                 likelihood = self._likelihood(target, row)
-                for metric, share in zip((f"el_{self.n}", "s_el"), likelihood, strict=True):
-                    if share is not None:
-                        found[metric].append(share)
+                for metric, part in zip((f"el_{self.n}", "s_el"), likelihood, strict=True):
+                    if part is not None:
+                        found[metric].append(part)
         return found
 
     def _likelihood(self, target: Target, row: Encoded) -> tuple[float | None, float | None]:
