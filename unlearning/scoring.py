@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from domain.errors import Code, RequestRejected
-from unlearning.encoding import Encoded, by_length, pad
+from unlearning.encoding import Encoded, TokenSpan, by_length, pad
 from unlearning.models import LanguageModel
 
 Progress = Callable[[int, int], None]
@@ -88,27 +88,41 @@ def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int) -> TokenSco
 
 
 def _score_masked(model: LanguageModel, row: Encoded) -> TokenScores:
-    """One masked copy per token; the copies are batched."""
+    """One masked copy per token; [CLS] and [SEP] are nobody's text."""
     length = len(row)
-    copies = torch.tensor(row.ids).repeat(length, 1)  # (T, T); copy t asks for token t
-    for t in range(length):
-        copies[t, t] = model.tokenizer.mask_token_id
-    for span in row.spans:
-        for t in range(span.start, span.end):
-            copies[t, t : span.end] = model.tokenizer.mask_token_id
+    numbers = _masked_numbers(model, row, range(1, length - 1))
+    log_probability, mean, deviation = (torch.full((length,), float("nan")) for _ in range(3))
+    hit = torch.zeros(length, dtype=torch.bool)
+    for whole, part in zip((log_probability, hit, mean, deviation), numbers, strict=True):
+        whole[1 : length - 1] = part
+    return TokenScores(log_probability, hit, mean, deviation)
+
+
+@torch.no_grad()
+def masked_log_probability(model: LanguageModel, row: Encoded, span: TokenSpan) -> float:
+    """log p of one span of a masked model's text, filled from left to right, in nats."""
+    return float(_masked_numbers(model, row, range(span.start, span.end))[0].sum())
+
+
+def _masked_numbers(
+    model: LanguageModel, row: Encoded, positions: range
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`_numbers` of the tokens at `positions`, each asked for in a copy of its own; the copies are batched."""
+    copies = torch.tensor(row.ids).repeat(len(positions), 1)  # (P, T); copy i asks for token positions[i]
+    ends = {t: span.end for span in row.spans for t in range(span.start, span.end)}
+    for copy, t in zip(copies, positions, strict=True):
+        copy[t : ends.get(t, t + 1)] = model.tokenizer.mask_token_id
     labels, parts = torch.tensor(row.ids), []
-    step = max(1, tokens_per_batch(model) // length)
-    for start in range(0, length, step):
+    step = max(1, tokens_per_batch(model) // len(row))
+    for start in range(0, len(positions), step):
+        at = torch.tensor(list(positions[start : start + step]))
         chunk = copies[start : start + step].to(model.device)
         with model.autocast():
             logits = model.network(input_ids=chunk).logits
-        at = torch.arange(start, min(length, start + step))
         own = logits[torch.arange(len(chunk)), at].float()  # (chunk, V)
         parts.append(_numbers(own, labels[at].to(model.device)))
     log_probability, hit, mean, deviation = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
-    for edge in (0, length - 1):  # [CLS] and [SEP] are nobody's text
-        log_probability[edge], hit[edge] = float("nan"), False
-    return TokenScores(log_probability, hit, mean, deviation)
+    return log_probability, hit, mean, deviation
 
 
 def _numbers(

@@ -11,7 +11,7 @@ from domain.outcomes import AttackResult, Estimate, Score
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan, pad
 from unlearning.generation import repeated, shared_cache
-from unlearning.scoring import Target, tokens_per_batch
+from unlearning.scoring import Target, masked_log_probability, tokens_per_batch
 from unlearning.statistics import mean, upper_range
 
 
@@ -83,11 +83,7 @@ def log_probabilities(target: Target, row: Encoded, span: TokenSpan) -> list[flo
     values = [row.ids[span.start : span.end], *span.candidates]
     if target.model.masked:
         swapped = [_swapped(row, span, value) for value in values]
-        scored = target.scores(swapped)
-        return [
-            float(s.log_probability[span.start : span.start + len(v)].sum())
-            for s, v in zip(scored, values, strict=True)
-        ]
+        return [masked_log_probability(target.model, r, r.spans[0]) for r in swapped]
     model, found = target.model, []
     cache, logits = shared_cache(model, row.ids[: span.start])
     first = logits[-1].log_softmax(-1)  # (V,)
