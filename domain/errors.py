@@ -92,31 +92,31 @@ class ErasureError(Exception):
         return f"{self.place}: {self.remedy}"
 
 
-class RequestRejected(ErasureError):
+class RequestRejected(ErasureError):  # noqa: N818  named for what happened
     """A person must act: the request, the policy, or an input file is wrong."""
 
     exit_code = 2
 
 
-class DetectionFailed(ErasureError):
+class DetectionFailed(ErasureError):  # noqa: N818  named for what happened
     """A detector broke. It is never answered with "nothing found"."""
 
     exit_code = 3
 
 
-class UnlearningFailed(ErasureError):
+class UnlearningFailed(ErasureError):  # noqa: N818  named for what happened
     """A method diverged, ran over budget, or does not apply; the policy's next method is tried."""
 
     exit_code = 4
 
 
-class EvidenceInvalid(ErasureError):
+class EvidenceInvalid(ErasureError):  # noqa: N818  named for what happened
     """A digest or a signature does not hold. Never retried."""
 
     exit_code = 5
 
 
-class Unavailable(ErasureError):
+class Unavailable(ErasureError):  # noqa: N818  named for what happened
     """A service or the disk did not answer. Retried with delays."""
 
     exit_code = 6

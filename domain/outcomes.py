@@ -11,7 +11,7 @@ from enum import StrEnum
 class Outcome(StrEnum):
     """The answer of one check, and of the whole verdict."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105  an outcome
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
     NOT_RUN = "NOT_RUN"
@@ -61,7 +61,8 @@ class AttackResult:
 @dataclass(frozen=True, slots=True)
 class Utility:
     """What erasing cost: perplexity on retained text (nats-based, per token), and how many secrets of people who
-    were in no loss the model still gives, which ought not to change."""
+    were in no loss the model still gives, which ought not to change.
+    """
 
     perplexity: Estimate
     others: Estimate

@@ -102,9 +102,10 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
     """Disjoint, sorted spans that cover the same characters; idempotent and independent of the order.
 
     Overlapping spans of one owner become one span from the first start to the last end. Its kind, detector and
-    confidence are those of the strongest of them (highest confidence, then longest, then by value, so that ties do not
-    depend on the order). Spans of different owners are not joined: where they overlap, the subject's wins the
-    characters, because a missed span stays in the model. Touching spans stay two.
+    confidence are those of the strongest of them: a secret before a name, because a name is not unlearned; then highest
+    confidence, then longest, then by value, so that ties do not depend on the order. Spans of different owners are not
+    joined: where they overlap, the subject's wins the characters, because a missed span stays in the model. Touching
+    spans stay two.
     """
     by_document: dict[str, list[SensitiveSpan]] = {}
     for span in spans:
@@ -132,7 +133,10 @@ def _join(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
         reach = max(reach, span.end) if clusters[-1][0] is not span else span.end
     joined = []
     for cluster in clusters:
-        best = max(cluster, key=lambda s: (s.confidence, s.end - s.start, s))
+        best = max(
+            cluster,
+            key=lambda s: (s.kind is not SpanKind.PERSON, s.confidence, s.end - s.start, s),
+        )
         joined.append(
             SensitiveSpan(
                 best.document,

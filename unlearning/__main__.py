@@ -11,6 +11,7 @@ out where there is only one. `--neighbours` are other people's texts of the same
 import argparse
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -96,7 +97,7 @@ def _attack(options: argparse.Namespace) -> int:
         results.append(ATTACKS[name]().run(target, ours, theirs))
         print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr)
     if options.json:
-        print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
+        print(_json(results))
     else:
         _table(results)
     return 0
@@ -141,7 +142,7 @@ def _unlearn(options: argparse.Namespace) -> int:
             "trace": unlearned.trace,
             "verdict": verdict,
         }
-        print(json.dumps({k: dataclasses.asdict(v) for k, v in report.items()}, indent=2))
+        print(_json(report))
     else:
         _table(after.attacks)
         for check in verdict.checks:
@@ -174,6 +175,21 @@ def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:
                 remedy="the value is not a number; write one.",
             ) from None
     return knobs
+
+
+def _json(value: object) -> str:
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Records as dicts and lists; a number that is not finite, which JSON does not know, as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _say(when: str) -> Any:

@@ -6,11 +6,11 @@ anybody: they are the level of "not known" for every attack.
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from domain.records import Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
-from unlearning.lookalikes import Pool, chunks
+from unlearning.lookalikes import Pool, chunks, fresh_letter
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -31,30 +31,43 @@ class _Stranger:
 
     def __init__(self, members: Sequence[Passage], pool: Pool, order: random.Random) -> None:
         self.pool, self.order = pool, order
-        names = [chunks_ for chunks_ in pool.by_kind.get(SpanKind.PERSON, []) if len(chunks_) > 1]
+        names = [parts for parts in pool.by_kind.get(SpanKind.PERSON, []) if len(parts) > 1]
         self.given = sorted({n[0] for n in names if n[0].isalpha()})
         self.family = sorted({n[-1] for n in names if n[-1].isalpha()})
+        self.real = {(n[0].casefold(), n[-1].casefold()) for n in names}
         self.words: dict[str, str] = {}
-        self.values: dict[tuple[SpanKind, str], str] = {}
-        for passage in members:
-            for span in passage.spans:
-                if span.kind is SpanKind.PERSON:
-                    self._name(passage.text.reveal()[span.start : span.end])
+        self.values: dict[tuple[SpanKind | None, str], str] = {}
+        written = [
+            _WORD.findall(passage.text.reveal()[span.start : span.end])
+            for passage in members
+            for span in passage.spans
+            if span.kind is SpanKind.PERSON
+        ]
+        self.true = {word.casefold() for words in written for word in words}
+        for words in written:
+            self._name([word for word in words if len(word) > 1])
+        self._initials()
 
-    def _name(self, value: str) -> None:
-        words = _WORD.findall(value)
+    def _name(self, words: Sequence[str]) -> None:
+        """A word of another person's name for each, so that the whole is nobody's."""
         for place, word in enumerate(words):
             if word.casefold() in self.words:
                 continue
-            choices = self.family if place == len(words) - 1 and place > 0 else self.given
-            taken = set(self.words) | set(self.words.values()) | {word.casefold()}
-            free = [c for c in choices if c.casefold() not in taken]
-            drawn = (
-                self.order.choice(free)
-                if free
-                else self.pool.lookalike(SpanKind.OTHER, word, self.order)
-            )
+            last = place == len(words) - 1 and place > 0
+            taken = self.true | set(self.words.values())
+            free = [c for c in (self.family if last else self.given) if c.casefold() not in taken]
+            if last:
+                first = self.words.get(words[0].casefold(), "")
+                free = [c for c in free if (first, c.casefold()) not in self.real] or free
+            drawn = self.order.choice(free) if free else _other(word, taken, self.order)
             self.words[word.casefold()] = drawn.casefold()
+
+    def _initials(self) -> None:
+        """An initial becomes that of the word it stands for, or any other letter."""
+        for word in sorted(w for w in self.true if len(w) == 1):
+            stands_for = next((w for w in self.words if len(w) > 1 and w[0] == word), "")
+            drawn = self.words[stands_for][0] if stands_for else word
+            self.words[word] = drawn if drawn != word else _other(word, {word}, self.order)
 
     def passages(self, members: Sequence[Passage], person: str) -> list[Passage]:
         """The person's passages as this stranger's, offsets moved along."""
@@ -84,32 +97,64 @@ class _Stranger:
     def _replacement(self, kind: SpanKind, value: str) -> str:
         if kind is SpanKind.PERSON:
             return _WORD.sub(lambda m: _cased(m[0], self.words.get(m[0].casefold(), m[0])), value)
-        digits = "".join(c for c in value if c.isdigit())
         numeric = not _WORD.search(value)
-        key = (kind, digits if numeric else value.casefold())
+        key = (None, _digits(value)) if numeric else (kind, value.casefold())
         if key not in self.values:
             self.values[key] = self._draw(kind, value)
         drawn = self.values[key]
-        if (
-            numeric and drawn != value
-        ):  # one number, several spellings: pour the same digits into each
-            poured = iter(c for c in drawn if c.isdigit())
-            return "".join(next(poured, "0") if c.isdigit() else c for c in value)
+        if numeric:  # one number, several spellings: pour the same digits into each
+            poured = iter(_digits(drawn))
+            return "".join(next(poured, "0") if c.isdecimal() else c for c in value)
         return drawn
 
     def _draw(self, kind: SpanKind, value: str) -> str:
-        """A lookalike that is not the truth; words of the person's name in it become the stranger's."""
+        """A lookalike that is neither the truth nor another person's value, as far as the form allows.
+
+        Where words of the person's name stand in the value, the stranger's stand in it instead.
+        """
+        drawn, known = value, self.pool.values(kind)
         for _ in range(100):
-            drawn = self.pool.lookalike(kind, value, self.order)
-            if drawn.casefold() != value.casefold():
+            if not _same(drawn, value) and drawn not in known:
                 break
+            drawn = self.pool.lookalike(kind, value, self.order)
+        fewer = not _WORD.search(value) and len(_digits(drawn)) != len(_digits(value))
+        if fewer or _same(drawn, value):
+            drawn = "".join(_changed(part, self.order) for part in chunks(value))
         mine, theirs = chunks(value), chunks(drawn)
-        if len(mine) == len(theirs):
-            theirs = [
-                _cased(m, self.words[m.casefold()]) if m.casefold() in self.words else t
-                for m, t in zip(mine, theirs, strict=True)
-            ]
-        return "".join(theirs)
+        if not any(m.casefold() in self.words for m in mine):
+            return drawn
+        if len(mine) != len(theirs):
+            theirs = [_changed(m, self.order) if m.isdecimal() else m for m in mine]
+        return "".join(
+            _cased(m, self.words[m.casefold()]) if m.casefold() in self.words else t
+            for m, t in zip(mine, theirs, strict=True)
+        )
+
+
+def _digits(value: str) -> str:
+    return "".join(c for c in value if c.isdecimal())
+
+
+def _same(one: str, other: str) -> bool:
+    """Equal but for case, and for separators where they are numbers."""
+    if not _WORD.search(one) and not _WORD.search(other) and _digits(one):
+        return _digits(one) == _digits(other)
+    return one.casefold() == other.casefold()
+
+
+def _changed(part: str, order: random.Random) -> str:
+    """Another digit, or a word of other letters; separators stay."""
+    if part.isdecimal():
+        return str((int(part) + order.randint(1, 9)) % 10)
+    return _other(part, {part.casefold()}, order) if part.isalpha() else part
+
+
+def _other(word: str, taken: Collection[str], order: random.Random) -> str:
+    """A made-up word of the same length and case, none of `taken`."""
+    while True:
+        drawn = "".join(fresh_letter(c, order) for c in word)
+        if drawn.casefold() not in taken:
+            return drawn
 
 
 def _cased(like: str, word: str) -> str:

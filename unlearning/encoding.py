@@ -1,7 +1,8 @@
 """Passages as tokens: ids, which of them are sensitive, and where each span lies."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -48,6 +49,7 @@ class Encoded:
 Rivals = Callable[[SpanKind, str], Sequence[str]]
 """Other values of the same form as a secret, given its kind and its text."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LEAD = 24  # characters of text before a secret that are enough to tokenise a candidate as it would stand there
 
 
@@ -56,37 +58,51 @@ def encode(
 ) -> tuple[Encoded, ...]:
     """Tokenise passages; texts longer than the context are cut into windows that overlap by half.
 
-    Every sensitive token is answered for by exactly one window, the one that gives it most text to the left. With
-    `rivals`, each span carries its candidates.
+    Every sensitive token is answered for by exactly one window, the one that gives it most text to the left. A secret
+    longer than a quarter of the context is cut into pieces where it does not end in the first window, so that each
+    piece has text before it. With `rivals`, each uncut span carries its candidates. Lone surrogates, which no tokenizer
+    takes, are read as U+FFFD. An empty text has no window.
     """
     return tuple(window for passage in passages for window in _windows(model, passage, rivals))
 
 
 def _windows(model: LanguageModel, passage: Passage, rivals: Rivals | None) -> list[Encoded]:
-    text = passage.text.reveal()
+    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", passage.text.reveal())
     ids, offsets = _tokens(model, [text])[0]
     spans = [
         TokenSpan(*inside, span.kind, _candidates(model, text, span, ids[slice(*inside)], rivals))
-        for span in passage.spans
+        for span in sorted(passage.spans)
         if span.kind is not SpanKind.PERSON and (inside := _inside(offsets, span.start, span.end))
     ]
     head, tail = _specials(model)
     room = model.context - len(head) - len(tail)
     step = max(1, room // 2)
+    whole = [piece for span in spans for piece in _pieces(span, room)]
     windows = []
-    for start in range(0, max(1, len(ids) - room + step), step):
+    for start in range(0, max(1, len(ids) - room + step) if ids else 0, step):
         end = min(len(ids), start + room)
         answered_from = start if start == 0 else start + room - step
-        mine = [s for s in spans if s.start >= start and answered_from < s.end <= end]
+        mine = [s for s in whole if answered_from < s.end <= end]
         shift = len(head) - start
-        cut = tuple(TokenSpan(s.start + shift, s.end + shift, s.kind, s.candidates) for s in mine)
+        cut = tuple(replace(s, start=s.start + shift, end=s.end + shift) for s in mine)
         mask = [False] * (len(head) + end - start + len(tail))
         for s in cut:
             mask[s.start : s.end] = [True] * (s.end - s.start)
-        piece = text[offsets[start][0] : offsets[end - 1][1]] if ids else ""
         row = (*head, *ids[start:end], *tail)
-        windows.append(Encoded(row, tuple(mask), cut, passage.person, piece))
+        said = text[offsets[start][0] : offsets[end - 1][1]]
+        windows.append(Encoded(row, tuple(mask), cut, passage.person, said))
     return windows
+
+
+def _pieces(span: TokenSpan, room: int) -> list[TokenSpan]:
+    """The span itself, or pieces so short that the window in which one ends also holds text before it."""
+    most = max(1, room // 4)
+    if span.end <= room or span.end - span.start <= most:
+        return [span]
+    return [
+        TokenSpan(start, min(start + most, span.end), span.kind)
+        for start in range(span.start, span.end, most)
+    ]
 
 
 def _tokens(

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from domain.errors import Code, RequestRejected
-from domain.records import Owner, Passage, SensitiveSpan, SpanKind
+from domain.records import Owner, Passage, SensitiveSpan, SpanKind, merge_spans
 from domain.secrecy import Secret
 
 
 def read_examples(path: Path) -> tuple[Passage, ...]:
     """Passages of a file. Raises `RequestRejected` with the file and line of whatever is wrong."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # U+2028 may stand inside a line
     except (OSError, UnicodeDecodeError):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
@@ -35,14 +35,15 @@ def _passage(line: str, ref: str) -> Passage:
         row = json.loads(line)
         text, spans = row["text"], row.get("spans", [])
         made = tuple(
-            sorted(
+            merge_spans(
                 SensitiveSpan(
                     ref, s["start"], s["end"], SpanKind(s["kind"]), Owner.SUBJECT, "given", 1.0
                 )
                 for s in spans
             )
         )
-        if not isinstance(text, str) or any(s.end > len(text) for s in made):
+        whole = all(type(place) is int for s in made for place in (s.start, s.end))
+        if not isinstance(text, str) or not whole or any(s.end > len(text) for s in made):
             raise ValueError("span outside the text")  # noqa: TRY301  joins the other faults of a line
         return Passage(ref, Secret(text), made, str(row.get("person", "person")) if made else "")
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -51,7 +51,12 @@ def continuations(
     for start in range(0, len(needed), _GROUP):
         group = needed[start : start + _GROUP]
         grown.update(zip(group, _grow(model, cache, logits, group, total), strict=True))
-    return [[*ids[i : following[i]], *grown[following[i]]] for i in prefixes]
+    end = model.tokenizer.eos_token_id
+    return [_until(end, [*ids[i : following[i]], *grown[following[i]]]) for i in prefixes]
+
+
+def _until(end: int, ids: list[int]) -> list[int]:
+    return ids[: ids.index(end)] if end in ids else ids
 
 
 _GROUP = 24
@@ -87,11 +92,8 @@ def _grow(
             )
         token = output.logits[:, -1].float().argmax(-1)
         said.append(token)
-    end, texts = model.tokenizer.eos_token_id, []
-    for row, start in zip(torch.stack(said, dim=1).tolist(), prefixes, strict=True):
-        own = row[: total - start]
-        texts.append(own[: own.index(end)] if end in own else own)
-    return texts
+    rows = torch.stack(said, dim=1).tolist()
+    return [row[: total - start] for row, start in zip(rows, prefixes, strict=True)]
 
 
 @torch.no_grad()

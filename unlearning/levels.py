@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from domain.errors import Code, UnlearningFailed
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
@@ -13,44 +14,48 @@ from unlearning.scoring import Target
 class Levels:
     """For every token of the person's secrets, the mean nll of strangers' tokens in the same place.
 
-    Strangers have the person's own passages in the same order, so that secret j of passage r answers secret j of
-    passage r. Tokens are matched by their number within the secret where a stranger's value has as many tokens (digits,
-    separators and fixed words then meet their like); otherwise the mean over the strangers' whole values stands in.
+    Strangers have the person's own passages in the same order, so that their n-th secret answers the person's n-th.
+    Tokens are matched by their number within the secret where a stranger's value has as many tokens (digits, separators
+    and fixed words then meet their like); otherwise the mean over the strangers' whole values stands in. A stranger who
+    has another number of secrets (long texts are cut elsewhere) only counts in the mean, which serves where none match.
 
     Attributes:
         mean: mean nll of all strangers' secret tokens, nats.
     """
 
     def __init__(self, model: LanguageModel, corpus: Corpus) -> None:
-        target, per_person = Target(model), len(corpus.forget)
-        nll = [-s.log_probability for s in target.scores(corpus.controls)]
+        strangers: dict[str, list[torch.Tensor]] = {}  # person -> nll of each secret
+        for row, scores in zip(corpus.controls, Target(model).scores(corpus.controls), strict=True):
+            strangers.setdefault(row.person, []).extend(
+                -scores.log_probability[s.start : s.end] for s in row.spans
+            )
+        every = torch.cat([torch.zeros(0), *(v for values in strangers.values() for v in values)])
+        every = every[every.isfinite()]
+        if not len(every):
+            raise UnlearningFailed(
+                Code.NO_CONTROLS,
+                place="the control group",
+                remedy="no secret lies in it, so the level of never-seen text is unknown; ask for more controls.",
+            )
+        self.mean = float(every.mean())
         self._levels: dict[tuple[int, ...], torch.Tensor] = {}
-        every: list[torch.Tensor] = []
-        for number, row in enumerate(corpus.forget):
-            twins = range(number, len(corpus.controls), per_person)
-            level = torch.zeros(len(row))
-            for j, span in enumerate(row.spans):
-                values = [
-                    nll[k][s.start : s.end]
-                    for k in twins
-                    if j < len(corpus.controls[k].spans)
-                    and (s := corpus.controls[k].spans[j]).start > 0
-                ]
-                every += values
-                level[span.start : span.end] = _matched(values, span.end - span.start)
-            self._levels[row.ids] = level
-        self.mean = float(torch.cat(every).mean()) if every else 0.0
+        secrets = [(row, span) for row in corpus.forget for span in row.spans]
+        twins = [values for values in strangers.values() if len(values) == len(secrets)]
+        for number, (row, span) in enumerate(secrets):
+            level = self._levels.setdefault(row.ids, torch.zeros(len(row)))
+            values = [v for twin in twins if bool((v := twin[number]).isfinite().all())]
+            level[span.start : span.end] = _matched(values, span.end - span.start, self.mean)
 
     def of(self, rows: Sequence[Encoded], shift: int, device: torch.device) -> torch.Tensor:
         """(B, P) levels of a batch of the person's passages; 0 on padding. `shift` as in `Batch`."""
         padded = torch.nn.utils.rnn.pad_sequence(
-            [self._levels[r.ids] for r in rows], batch_first=True
+            [self._levels.get(r.ids, torch.zeros(len(r))) for r in rows], batch_first=True
         )
         return padded[:, shift:].to(device)
 
 
-def _matched(values: Sequence[torch.Tensor], length: int) -> torch.Tensor:
+def _matched(values: Sequence[torch.Tensor], length: int, otherwise: float) -> torch.Tensor:
     fitting = [v for v in values if len(v) == length]
     if len(fitting) >= 3:
         return torch.stack(fitting).mean(0)
-    return torch.cat(list(values)).mean() if values else torch.tensor(0.0)
+    return torch.cat(list(values)).mean() if values else torch.tensor(otherwise)

@@ -47,6 +47,10 @@ class Pool:
             by_kind.setdefault(kind, []).append(parts)
         return cls(by_form, by_kind)
 
+    def values(self, kind: SpanKind) -> frozenset[str]:
+        """All values of a kind, as they are written."""
+        return frozenset("".join(parts) for parts in self.by_kind.get(kind, []))
+
     def lookalike(self, kind: SpanKind, value: str, order: random.Random) -> str:
         """One value of the same form; may by chance be the value itself."""
         parts = chunks(value)
@@ -84,11 +88,12 @@ def _fresh(parts: list[str], index: int, order: random.Random) -> str:
         leading = index == 0 or not parts[index - 1].isdigit()
         return str(order.randint(1 if leading and part != "0" else 0, 9))
     if part.isalpha() and len({len(p) for p in parts if p.isalpha()}) == 1 and len(parts) == 1:
-        return "".join(_letter(c, order) for c in part)
+        return "".join(fresh_letter(c, order) for c in part)
     return part
 
 
-def _letter(like: str, order: random.Random) -> str:
+def fresh_letter(like: str, order: random.Random) -> str:
+    """A vowel for a vowel, a consonant for any other letter, in the case of `like`."""
     letters = "aeiou" if like.lower() in "aeiou" else "bcdfghjklmnprstvwz"
     drawn = order.choice(letters)
     return drawn.upper() if like.isupper() else drawn

@@ -1,15 +1,16 @@
 """A language model on disk and in memory: any Hugging Face causal or masked directory, safetensors only."""
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -25,6 +26,16 @@ from domain.outcomes import FileDigest
 
 logging.disable_progress_bar()  # reading and writing a model is one step of ours, not a bar of its own
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+)
+"""What transformers raises for damaged files."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -50,6 +61,17 @@ class LanguageModel:
     def autocast(self) -> torch.autocast:
         """bf16 on CUDA, where it pays; full precision elsewhere."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Dropout off inside; every module's mode as it was afterwards."""
+        training = [module for module in self.network.modules() if module.training]
+        self.network.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
 
 def best_device() -> str:
@@ -81,7 +103,7 @@ def load(path: Path, device: str = "") -> LanguageModel:
             else "there is no *.safetensors file; save the model with save_pretrained.",
         )
     try:
-        config = AutoConfig.from_pretrained(path, local_files_only=True)
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
         name = (config.architectures or [""])[0]
         masked = name.endswith("ForMaskedLM")
         if not masked and not name.endswith(("LMHeadModel", "ForCausalLM")):
@@ -91,21 +113,34 @@ def load(path: Path, device: str = "") -> LanguageModel:
                 remedy="only causal and masked language models are supported.",
             )
         kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-        network = kind.from_pretrained(
-            path, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        network, loading = kind.from_pretrained(
+            path,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, json.JSONDecodeError):
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+    except UNREADABLE:
         raise RequestRejected(
             Code.MODEL_UNREADABLE,
             place=place,
             remedy="the files do not load as a transformers model; check that the copy is whole.",
         ) from None
-    _refuse_unfit(network, tokenizer, place)
+    if loading["missing_keys"] or loading["mismatched_keys"]:
+        raise RequestRejected(
+            Code.MODEL_UNREADABLE,
+            place=place,
+            remedy="weights are missing, and would be made up at random; check that the copy is whole.",
+        )
+    _refuse_unfit(network, tokenizer, place, masked=masked)
     return LanguageModel(network.to(device or best_device()).eval(), tokenizer, masked)
 
 
-def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str) -> None:
+def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str, *, masked: bool) -> None:
     if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
         raise RequestRejected(
             Code.MODEL_NOT_FINITE,
@@ -124,6 +159,17 @@ def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str) -> No
             place=place,
             remedy="the tokenizer has more tokens than the model has embeddings; they do not belong together.",
         )
+    needed = (
+        [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id]
+        if masked
+        else [tokenizer.eos_token_id]
+    )
+    if None in needed:
+        raise RequestRejected(
+            Code.MODEL_UNSUPPORTED,
+            place=f"{place}, tokenizer_config.json",
+            remedy="a masked model needs the tokens cls, sep and mask, a causal one an end token; name them there.",
+        )
 
 
 def save(model: LanguageModel, path: Path) -> tuple[FileDigest, ...]:
@@ -141,14 +187,15 @@ def save(model: LanguageModel, path: Path) -> tuple[FileDigest, ...]:
         os.chmod(partial, 0o755)  # noqa: S103, PTH101  mkdtemp makes 0700; the model is read by servers
         partial.rename(path)
     except Exception as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) or "I/O error" in str(error) or "No space" in str(error):
+        if isinstance(error, OSError) or "I/O error" in str(error) or "os error" in str(error):
             raise Unavailable(
                 Code.DISK,
                 place=f"model directory {path.name}",
                 remedy="it could not be written; free disk space and run again.",
             ) from None
         raise
+    finally:  # renamed away when all went well
+        shutil.rmtree(partial, ignore_errors=True)
     return digest(path)[1]
 
 

@@ -4,18 +4,20 @@ A neuron is one input of a block's down-projection: the activation after the non
 after the gate (Llama). Its outgoing weights are a row of a Conv1D or a column of a Linear.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from transformers import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
 from domain.errors import Code, UnlearningFailed
 from unlearning.encoding import Encoded
 from unlearning.generation import repeated, shared_cache
 from unlearning.models import LanguageModel
+from unlearning.scoring import tokens_per_batch
 
 
 def down_projections(model: LanguageModel) -> list[nn.Module]:
@@ -56,6 +58,12 @@ def outgoing(module: nn.Module) -> torch.Tensor:
     return weight.data if isinstance(module, Conv1D) else weight.data.T
 
 
+COMPLETE = 0.01
+"""A layer's scores must add up to its effect within this share of the mean effect of the layers."""
+DOUBLINGS = 5
+"""How often the points are doubled for a layer that does not add up yet."""
+
+
 @dataclass(frozen=True)
 class Attribution:
     """Scores (layers, neurons) of one secret, in probability; and how far their sum is from the effect they explain.
@@ -74,61 +82,93 @@ def attribute(
     """Integrated gradients of the probability of tokens `start:end`, summed over the tokens (Wu et al. 2023).
 
     For token t the activations at the position that predicts it move from zero to their value, one layer at a time, at
-    the midpoints (i + 1/2) / steps. Earlier positions do not change, so for a causal model the prefix comes from one
-    cached pass and only a single position is run, for all layers and steps at once.
+    the midpoints (i + 1/2) / steps. What a model knows by heart comes on within a few hundredths of that way, mostly in
+    the first layers, and `steps` evenly spaced points miss it; so the points of a layer are doubled until its scores
+    add up to its effect. Earlier positions do not change, so for a causal model the prefix comes from one cached pass
+    and only a single position is run, for many layers and points at once.
     """
     modules = down_projections(model)
     scores, errors, effects = torch.zeros(len(modules), outgoing(modules[0]).shape[0]), 0.0, 0.0
-    for t in range(start, end):
-        one, explained, effect = _token(model, modules, row, t, end, steps)
-        scores += one
-        errors += float((one.sum(-1) - explained).abs().sum())
-        effects += float(effect.abs().sum())
+    with model.evaluating():
+        for t in range(start, end):
+            one, effect = _token(model, modules, _Question(model, row, t, end), steps)
+            scores += one
+            errors += float((one.sum(-1) - effect).abs().sum())
+            effects += float(effect.abs().sum())
     return Attribution(scores, errors / max(effects, 1e-12))
 
 
-def _token(  # noqa: PLR0917
-    model: LanguageModel, modules: list[nn.Module], row: Encoded, t: int, end: int, steps: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(scores (L, F), p - p_zero per layer (L,), the same) of token t."""
-    layers, points = len(modules), [(i + 0.5) / steps for i in range(steps)]
-    position = t if model.masked else t - 1
+class _Question:
+    """What is p(token t)? Asked as the attacks ask: for a masked model the rest of the secret is hidden as well.
 
-    def run(rows: int) -> torch.Tensor:
-        """p(token t) of each of `rows` identical copies, (rows,)."""
+    `at` is the position, within what is run, whose activations are moved; `most` is how many copies fit in memory.
+    """
+
+    def __init__(self, model: LanguageModel, row: Encoded, t: int, end: int) -> None:
+        self.model, self.label = model, row.ids[t]
+        self.position = t if model.masked else t - 1
+        self.at = self.position if model.masked else 0
+        ids = torch.tensor(row.ids)
         if model.masked:
-            ids = torch.tensor(row.ids).repeat(rows, 1)
-            ids[:, t:end] = model.tokenizer.mask_token_id
-            logits = model.network(input_ids=ids.to(model.device)).logits[:, t]
+            ids[t:end] = model.tokenizer.mask_token_id
+        self.ids = ids[None].to(model.device)
+        self.cache: DynamicCache | None = None
+        if not model.masked and self.position > 0:
+            with torch.no_grad():
+                self.cache = shared_cache(model, row.ids[: self.position])[0]
+        length = len(row) if model.masked else self.position + 1
+        self.most = max(16, tokens_per_batch(model) // length)
+
+    def ask(self, rows: int) -> torch.Tensor:
+        """p(token t) of each of `rows` identical copies, (rows,)."""
+        if self.model.masked:
+            logits = self.model.network(input_ids=self.ids.expand(rows, -1)).logits
         else:
-            last = torch.full((rows, 1), row.ids[position], device=model.device)
-            past = None if cache is None else repeated(cache, rows, position)
-            places = torch.full((rows, 1), position, device=model.device)
-            logits = model.network(
-                input_ids=last,
+            past = None if self.cache is None else repeated(self.cache, rows, self.position)
+            logits = self.model.network(
+                input_ids=self.ids[:, self.position, None].expand(rows, -1),
                 past_key_values=past,
-                position_ids=places,
+                position_ids=self.ids.new_full((rows, 1), self.position),
                 use_cache=past is not None,
-            ).logits[:, -1]
-        p: torch.Tensor = logits.float().softmax(-1)[:, row.ids[t]]
+            ).logits
+        p: torch.Tensor = logits[:, self.at].float().softmax(-1)[:, self.label]
         return p
 
-    at = position if model.masked else 0
+
+def _token(
+    model: LanguageModel, modules: list[nn.Module], question: _Question, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(scores (L, F), the effect p - p_zero of each layer (L,)) of one token."""
+    every = torch.arange(len(modules), device=model.device)
     with torch.no_grad():
-        cache = (
-            None if model.masked or position == 0 else shared_cache(model, row.ids[:position])[0]
-        )
-        with _recorded(modules, at) as seen:
-            whole = run(1)
-    values = torch.stack([value[0] for value in seen]).to(model.device)  # (L, F)
-    scale = torch.tensor([*points, 0.0], device=model.device)
-    moved = (scale[None, :, None] * values[:, None, :]).requires_grad_()  # (L, steps + 1, F)
-    with _replaced(modules, at, moved):
-        p = run(layers * len(scale)).view(layers, len(scale))
-    (slope,) = torch.autograd.grad(p[:, :-1].sum(), moved)
-    scores = (values * slope[:, :-1].mean(1)).detach().cpu()
-    effect = (whole - p[:, -1]).detach().cpu()
-    return scores, effect, effect
+        with _recorded(modules, question.at) as seen:
+            whole = question.ask(1)
+        values = torch.stack([value[0] for value in seen]).float()  # (L, F)
+        with _replaced(modules, question.at, every, torch.zeros_like(values)):
+            effect = whole - question.ask(len(modules))
+    scores, undone = torch.zeros_like(values), every
+    for doubled in range(DOUBLINGS + 1):
+        slopes = [_slope(modules, question, values, int(i), steps << doubled) for i in undone]
+        scores[undone] = values[undone] * torch.stack(slopes)
+        error = (scores.sum(-1) - effect).abs()
+        undone = every[error > COMPLETE * effect.abs().mean()]
+        if not len(undone):
+            break
+    return scores.cpu(), effect.cpu()
+
+
+def _slope(
+    modules: list[nn.Module], question: _Question, values: torch.Tensor, layer: int, points: int
+) -> torch.Tensor:
+    """Mean gradient (F,) of p along the way of one layer, by the midpoint rule."""
+    total = torch.zeros_like(values[layer])
+    scale = (torch.arange(points, device=values.device) + 0.5) / points
+    for part in torch.split(scale, question.most):  # type: ignore[no-untyped-call]
+        moved = (part[:, None] * values[layer]).requires_grad_()  # (points, F)
+        with _replaced(modules, question.at, torch.full((len(part),), layer), moved):
+            p = question.ask(len(part))
+        total += torch.autograd.grad(p.sum(), moved)[0].sum(0)
+    return total / points
 
 
 @contextmanager
@@ -147,19 +187,22 @@ def _recorded(modules: list[nn.Module], position: int) -> Iterator[list[torch.Te
 
 
 @contextmanager
-def _replaced(modules: list[nn.Module], position: int, moved: torch.Tensor) -> Iterator[None]:
-    """Rows l * S ... of the batch have layer l's input at one position replaced by `moved[l]`, (L, S, F)."""
-    size = moved.shape[1]
+def _replaced(
+    modules: list[nn.Module], position: int, layers: torch.Tensor, moved: torch.Tensor
+) -> Iterator[None]:
+    """Row r of the batch has the input of layer `layers[r]` at one position replaced by `moved[r]`, (R, F)."""
 
-    def hook(layer: int) -> object:
+    def hook(layer: int) -> Callable[..., tuple[torch.Tensor, ...]]:
+        rows = (layers == layer).nonzero().flatten().to(moved.device)
+
         def replace(_: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             inputs = args[0].clone()
-            inputs[layer * size : (layer + 1) * size, position] = moved[layer].to(inputs.dtype)
+            inputs[rows, position] = moved[rows].to(inputs.dtype)
             return (inputs, *args[1:])
 
         return replace
 
-    handles = [m.register_forward_pre_hook(hook(i)) for i, m in enumerate(modules)]  # type: ignore[arg-type]
+    handles = [modules[i].register_forward_pre_hook(hook(i)) for i in set(layers.tolist())]
     try:
         yield
     finally:

@@ -36,21 +36,29 @@ class TokenScores:
 
 @dataclass(slots=True)
 class Target:
-    """A model under attack, with the scores already computed: each text passes through the network once."""
+    """A model under attack, with the scores already computed: each text passes through the network once.
+
+    A masked model's scores depend on where the secrets lie as well as on the text.
+    """
 
     model: LanguageModel
-    _known: dict[tuple[int, ...], TokenScores] = field(default_factory=dict)
+    _known: dict[object, TokenScores] = field(default_factory=dict, repr=False)
 
     def scores(
         self, rows: Sequence[Encoded], progress: Progress | None = None
     ) -> list[TokenScores]:
         """The scores of `rows`, in their order. Raises `RequestRejected` when a logit is not a number."""
-        missing = list({row.ids: row for row in rows if row.ids not in self._known}.values())
+        asked = {self._key(row): row for row in rows}
+        missing = [row for key, row in asked.items() if key not in self._known]
         for count, (row, scores) in enumerate(_score(self.model, missing), start=1):
-            self._known[row.ids] = scores
+            self._known[self._key(row)] = scores
             if progress is not None:
                 progress(count, len(missing))
-        return [self._known[row.ids] for row in rows]
+        return [self._known[self._key(row)] for row in rows]
+
+    def _key(self, row: Encoded) -> object:
+        spans = [(s.start, s.end) for s in row.spans] if self.model.masked else ()
+        return row.ids, tuple(spans)
 
 
 def tokens_per_batch(model: LanguageModel) -> int:
@@ -108,7 +116,8 @@ def _masked_numbers(
     model: LanguageModel, row: Encoded, positions: range
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """`_numbers` of the tokens at `positions`, each asked for in a copy of its own; the copies are batched."""
-    copies = torch.tensor(row.ids).repeat(len(positions), 1)  # (P, T); copy i asks for token positions[i]
+    # copy i asks for token positions[i]
+    copies = torch.tensor(row.ids).repeat(len(positions), 1)  # (P, T)
     ends = {t: span.end for span in row.spans for t in range(span.start, span.end)}
     for copy, t in zip(copies, positions, strict=True):
         copy[t : ends.get(t, t + 1)] = model.tokenizer.mask_token_id

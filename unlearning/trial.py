@@ -72,7 +72,9 @@ def prepare(
             place="the person's passages",
             remedy="no secret lies in them, so there is nothing to unlearn.",
         )
-    people = sorted({p.person for p in neighbours})
+    people = sorted(
+        {p.person for p in neighbours if any(s.kind is not SpanKind.PERSON for s in p.spans)}
+    )
     order.shuffle(people)
     cut = max(1, round(held_out * len(people)))
     if len(people) < 2:
@@ -82,7 +84,7 @@ def prepare(
             remedy="fewer than two people of the same form were found, so damage to others could not be measured; "
             "add the corpus the model was trained on to the request's scope.",
         )
-    scored = set(people[:cut])
+    scored, learnt = set(people[:cut]), set(people[cut:])
     texts = list({p.text: p for p in ordinary}.values())
     order.shuffle(texts)
     half = max(1, round(held_out * len(texts)))
@@ -97,7 +99,7 @@ def prepare(
     return Trial(
         corpus=Corpus(
             forget=encoded,
-            neighbours=encode(model, [p for p in neighbours if p.person not in scored]),
+            neighbours=encode(model, [p for p in neighbours if p.person in learnt]),
             ordinary=encode(model, texts[half:]),
             controls=unknown,
             names=frozenset(

@@ -15,7 +15,14 @@ from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import kl_from, masked_mean, token_nll
-from unlearning.methods.unlearned import Clock, Unlearned, copy_of, require_finite, seeded
+from unlearning.methods.unlearned import (
+    Clock,
+    Unlearned,
+    copy_of,
+    require_finite,
+    require_finite_weights,
+    seeded,
+)
 from unlearning.models import LanguageModel
 from unlearning.rehearsal import rehearse
 
@@ -62,33 +69,38 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     """
     corpus.require_spans()
     corpus.require_neighbours()
-    clock, generator = Clock(method, knobs.budget_seconds), seeded(corpus.seed)
-    said = rehearse(model, corpus, knobs.samples, knobs.length, generator)
-    after = copy_of(model)
-    optimizer = torch.optim.Adam(after.network.parameters(), lr=knobs.rate)
-    batches = zip(
-        endless(corpus.forget, knobs.batch, generator),
-        endless(corpus.neighbours, knobs.batch, generator),
-        endless(said or list(corpus.neighbours), knobs.batch, generator),
-        strict=False,
-    )
-    rows: list[Mapping[str, float]] = []
-    stopped = "steps"
-    for forget, neighbours, spoken in islice(batches, knobs.steps):
-        loss, row = forget_loss(after, forget, generator)
-        keep = drift(model, after, batch_of(after, neighbours, generator))
-        rehearsed = drift(model, after, batch_of(after, spoken, generator))
-        row |= {"neighbours_kl": float(keep.detach()), "rehearsal_kl": float(rehearsed.detach())}
-        rows.append(row)
-        require_finite(method, row)
-        clock.require_time()
-        if reached(row):
-            stopped = "target"
-            break
-        optimizer.zero_grad(set_to_none=True)
-        (loss + knobs.retain * keep + knobs.rehearsal * rehearsed).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(after.network.parameters(), 1.0)
-        optimizer.step()
+    with model.evaluating():
+        clock, generator = Clock(method, knobs.budget_seconds), seeded(corpus.seed)
+        said = rehearse(model, corpus, knobs.samples, knobs.length, generator)
+        after = copy_of(model)
+        optimizer = torch.optim.Adam(after.network.parameters(), lr=knobs.rate)
+        batches = zip(
+            endless(corpus.forget, knobs.batch, generator),
+            endless(corpus.neighbours, knobs.batch, generator),
+            endless(said or list(corpus.neighbours), knobs.batch, generator),
+            strict=False,
+        )
+        rows: list[Mapping[str, float]] = []
+        stopped = "steps"
+        for forget, neighbours, spoken in islice(batches, knobs.steps):
+            loss, row = forget_loss(after, forget, generator)
+            keep = drift(model, after, batch_of(after, neighbours, generator))
+            rehearsed = drift(model, after, batch_of(after, spoken, generator))
+            row |= {
+                "neighbours_kl": float(keep.detach()),
+                "rehearsal_kl": float(rehearsed.detach()),
+            }
+            rows.append(row)
+            require_finite(method, row)
+            clock.require_time()
+            if reached(row):
+                stopped = "target"
+                break
+            optimizer.zero_grad(set_to_none=True)
+            (loss + knobs.retain * keep + knobs.rehearsal * rehearsed).backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(after.network.parameters(), 1.0)
+            optimizer.step()
+    require_finite_weights(method, after)
     facts = {**facts, "rehearsed": float(len(said))}
     return Unlearned(after, Trace(method, tuple(rows), stopped, clock.seconds, facts))
 

@@ -8,9 +8,11 @@ import torch
 
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Score
+from domain.records import SpanKind
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan, pad
 from unlearning.generation import repeated, shared_cache
+from unlearning.models import LanguageModel
 from unlearning.scoring import Target, masked_log_probability, tokens_per_batch
 from unlearning.statistics import mean, upper_range
 
@@ -36,7 +38,8 @@ class Exposure:
     ) -> AttackResult:
         """Bits of exposure of the person, and the range of people the model never saw."""
         require_groups(members, controls)
-        ours, theirs = self._people(target, members), self._people(target, controls)
+        with target.model.evaluating():
+            ours, theirs = self._people(target, members), self._people(target, controls)
         if not ours or not theirs:
             return AttackResult("exposure", ())
         mine = [bits for values in ours.values() for bits, _ in values]
@@ -79,27 +82,38 @@ def exposure(target: Target, row: Encoded, span: TokenSpan) -> tuple[float, bool
 
 @torch.no_grad()
 def log_probabilities(target: Target, row: Encoded, span: TokenSpan) -> list[float]:
-    """log p of the true secret and of each candidate in its place, in nats, the truth first."""
+    """log p of the true secret and of each candidate in its place, in nats, the truth first.
+
+    Where the longest of them would not fit into the context, all are asked for with as much less text around them.
+    """
     values = [row.ids[span.start : span.end], *span.candidates]
-    if target.model.masked:
-        swapped = [_swapped(row, span, value) for value in values]
-        return [masked_log_probability(target.model, r, r.spans[0]) for r in swapped]
-    model, found = target.model, []
-    cache, logits = shared_cache(model, row.ids[: span.start])
+    longest, model = max(len(v) for v in values), target.model
+    if model.masked:
+        before, after = _around(row.ids, span, model.context - longest)
+        swapped = [_swapped(before, value, after, span.kind) for value in values]
+        return [masked_log_probability(model, r, r.spans[0]) for r in swapped]
+    before = row.ids[: span.start][max(0, span.start + longest - model.context) :]
+    return _continued(model, before, values)
+
+
+def _continued(
+    model: LanguageModel, before: Sequence[int], values: Sequence[Sequence[int]]
+) -> list[float]:
+    """log p of each value after `before`, which is read once."""
+    cache, logits = shared_cache(model, before)
     first = logits[-1].log_softmax(-1)  # (V,)
-    step = max(1, tokens_per_batch(model) // max(len(v) for v in values))
+    step, found = max(1, tokens_per_batch(model) // max(len(v) for v in values)), []
     for at in range(0, len(values), step):
         chunk = values[at : at + step]
         ids, mask = pad(chunk, 0, model.device)  # (C, L)
         total = first[ids[:, 0]]
         if ids.shape[1] > 1:
+            seen = mask.new_ones(len(chunk), len(before))
             with model.autocast():
                 output = model.network(
                     input_ids=ids[:, :-1],
-                    attention_mask=torch.cat(
-                        [mask.new_ones(len(chunk), span.start), mask[:, :-1]], dim=1
-                    ),
-                    past_key_values=repeated(cache, len(chunk), span.start),
+                    attention_mask=torch.cat([seen, mask[:, :-1]], dim=1),
+                    past_key_values=repeated(cache, len(chunk), len(before)),
                     use_cache=True,
                 )
             log_p = output.logits.float().log_softmax(-1)
@@ -109,7 +123,17 @@ def log_probabilities(target: Target, row: Encoded, span: TokenSpan) -> list[flo
     return found
 
 
-def _swapped(row: Encoded, span: TokenSpan, value: Sequence[int]) -> Encoded:
-    ids = (*row.ids[: span.start], *value, *row.ids[span.end :])
-    moved = TokenSpan(span.start, span.start + len(value), span.kind)
-    return Encoded(ids, tuple(False for _ in ids), (moved,), row.person, "")
+def _swapped(
+    before: Sequence[int], value: Sequence[int], after: Sequence[int], kind: SpanKind
+) -> Encoded:
+    ids = (*before, *value, *after)
+    span = TokenSpan(len(before), len(before) + len(value), kind)
+    return Encoded(ids, tuple(False for _ in ids), (span,), "", "")
+
+
+def _around(ids: Sequence[int], span: TokenSpan, room: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The tokens before and after a span, cut at the far ends to at most `room` in all."""
+    before, after = ids[: span.start], ids[span.end :]
+    excess = max(0, len(before) + len(after) - room)
+    back = min(excess, max(0, len(after) - room // 2))
+    return before[excess - back :], after[: len(after) - back]

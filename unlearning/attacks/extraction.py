@@ -45,7 +45,8 @@ class Extraction:
     def rate(self, target: Target, rows: Sequence[Encoded]) -> Estimate:
         """Hits and trials over all secrets of `rows`."""
         asked = self._prompts(target, rows)
-        scored = target.scores([row for row, _ in asked])
+        with target.model.evaluating():
+            scored = target.scores([row for row, _ in asked])
         hits = sum(
             bool(scores.hit[span.start : span.end].all())
             for (_, span), scores in zip(asked, scored, strict=True)

@@ -8,24 +8,35 @@ from unlearning.encoding import Encoded, TokenSpan
 
 def require_groups(members: Sequence[Encoded], controls: Sequence[Encoded]) -> None:
     """Raise `RequestRejected` when there is nothing to attack or nothing to compare with."""
-    if not any(row.spans for row in members):
+    if not any(True for _ in secrets(members)):
         raise RequestRejected(
             Code.NO_SPANS,
             place="the person's passages",
             remedy="no secret lies in them, so no attack can be run.",
         )
-    if not any(row.spans for row in controls):
+    if not any(True for _ in secrets(controls)):
         raise RequestRejected(
             Code.NO_CONTROLS,
             place="the control group",
             remedy="it is empty; without people the model never saw no number means anything.",
         )
-    if {row.ids for row in members} & {row.ids for row in controls}:
+    if {row.ids for row in members if row.spans} & {row.ids for row in controls if row.spans}:
         raise RequestRejected(
             Code.NO_CONTROLS,
             place="the control group",
             remedy="it overlaps the person's own passages; give passages of people the model never saw.",
         )
+
+
+def apart(
+    members: Sequence[Encoded], controls: Sequence[Encoded]
+) -> tuple[list[Encoded], list[Encoded]]:
+    """Both groups without what they share: windows of a long text in which nothing of the person stands."""
+    shared = {row.ids for row in members} & {row.ids for row in controls}
+    return (
+        [row for row in members if row.ids not in shared],
+        [row for row in controls if row.ids not in shared],
+    )
 
 
 def secrets(rows: Sequence[Encoded]) -> Iterator[tuple[int, Encoded, TokenSpan]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.outcomes import AttackResult, Estimate, Score
-from unlearning.attacks.groups import require_groups
+from unlearning.attacks.groups import apart, require_groups
 from unlearning.encoding import Encoded
 from unlearning.scoring import Target, TokenScores
 from unlearning.statistics import auc, mean
@@ -32,7 +32,9 @@ class Membership:
     ) -> AttackResult:
         """AUC of each score between the person's passages and those of people the model never saw."""
         require_groups(members, controls)
-        ours, theirs = self._measure(target, members), self._measure(target, controls)
+        members, controls = apart(members, controls)
+        with target.model.evaluating():
+            ours, theirs = self._measure(target, members), self._measure(target, controls)
         return AttackResult(
             "membership",
             tuple(

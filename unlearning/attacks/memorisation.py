@@ -35,7 +35,8 @@ class Memorisation:
     ) -> AttackResult:
         """Means over passages, for the person and for people the model never saw."""
         require_groups(members, controls)
-        ours, theirs = self._measure(target, members), self._measure(target, controls)
+        with target.model.evaluating():
+            ours, theirs = self._measure(target, members), self._measure(target, controls)
         return AttackResult(
             "memorisation",
             tuple(

@@ -80,11 +80,10 @@ class LooEnsemble:
                 place="method loo_ensemble, option teachers",
                 remedy="no teachers.json there; train shard teachers, or order another method first.",
             )
-        shards = json.loads((folder / "teachers.json").read_text())["shards"]
-        apart = [s for s in shards if not corpus.references & set(s["documents"])]
+        apart = _apart(folder / "teachers.json", corpus.references)
         random.Random(corpus.seed).shuffle(apart)
         for shard in apart:
-            teacher = load(folder / shard["path"], str(model.device))
+            teacher = load(folder / shard, str(model.device))
             if teacher.tokenizer.get_vocab() != model.tokenizer.get_vocab():
                 continue
             level, known = secret_nll(teacher, corpus), stranger_nll(teacher, corpus)
@@ -95,6 +94,19 @@ class LooEnsemble:
             place="method loo_ensemble",
             remedy="every shard teacher has seen this person or a duplicate; let the next method try.",
         )
+
+
+def _apart(path: Path, references: frozenset[str]) -> list[str]:
+    """Folders of the shards that hold none of the person's documents."""
+    try:
+        shards = json.loads(path.read_text(encoding="utf-8"))["shards"]
+        return [str(s["path"]) for s in shards if references.isdisjoint(map(str, s["documents"]))]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="method loo_ensemble, teachers.json",
+            remedy='it must be {"shards": [{"path": folder, "documents": [references]}]}.',
+        ) from None
 
 
 @torch.no_grad()

@@ -36,6 +36,12 @@ def require_finite(method: str, terms: Mapping[str, float]) -> None:
         )
 
 
+def require_finite_weights(method: str, model: LanguageModel) -> None:
+    """Raise `UnlearningFailed` when the last step left a weight that is not a number."""
+    bad = any(not bool(torch.isfinite(p).all()) for p in model.network.parameters())
+    require_finite(method, {"weights": math.nan if bad else 0.0})
+
+
 @dataclass
 class Clock:
     """Seconds since the start, and the budget they may not pass."""
