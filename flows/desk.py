@@ -142,7 +142,7 @@ def find(ref: str, *, reveal: bool) -> list[Row]:
 def erase(ref: str) -> Row:
     """Run the flow for one request; what is not a reference never reaches Prefect."""
     with open_stores("desk") as stores:
-        stores.ledger.status(check_reference(ref))
+        stores.ledger.require_open(check_reference(ref))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # one sentence is printed instead
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     from flows.erasure import erase as flow  # noqa: PLC0415

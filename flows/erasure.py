@@ -18,8 +18,8 @@ from contextlib import ExitStack
 
 from prefect import flow
 
-from domain.errors import Code, ErasureError, RequestRejected, Unavailable
-from domain.lifecycle import ENDED, Event, Status
+from domain.errors import ErasureError, Unavailable
+from domain.lifecycle import Event, Status
 from domain.log import log
 from flows.bench import Bench, open_bench
 from flows.checkpoint import load_checkpoint
@@ -37,12 +37,12 @@ def erase(request_ref: str) -> str:
 
 def _erase(request_ref: str) -> str:
     with open_bench(request_ref) as bench, ExitStack() as leases:  # 1
-        _refuse_ended(bench)
+        bench.stores.ledger.require_open(bench.ref)
         for model in sorted(
             bench.request.models
         ):  # 2, in one order, so that two runs cannot block each other
             bench.held[model] = leases.enter_context(bench.leases.held(model, bench.ref))
-        _refuse_ended(bench)
+        bench.stores.ledger.require_open(bench.ref)
         try:
             return _run(bench).value
         except ErasureError as error:
@@ -112,17 +112,6 @@ def _may_go_on(bench: Bench) -> bool:
         {"policy_sha256": kept.policy_sha256, "seed": kept.seed, "resumed": True},
     )
     return True
-
-
-def _refuse_ended(bench: Bench) -> None:
-    status = bench.stores.ledger.status(bench.ref)
-    if status in ENDED:
-        raise RequestRejected(
-            Code.REQUEST_STATE,
-            request_ref=bench.ref,
-            place=f"request {bench.ref}",
-            remedy=f"it is {status.value} and cannot be started again; file a new request.",
-        )
 
 
 def _note_failure(bench: Bench, error: ErasureError) -> None:

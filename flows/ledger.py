@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import Code, EvidenceInvalid, RequestRejected, Unavailable
-from domain.lifecycle import Event, Status, follow, status_of
+from domain.lifecycle import ENDED, Event, Status, follow, status_of
 from flows.database import METADATA, available, transaction
 
 Payload: TypeAlias = "str | int | float | bool | list[Payload] | Mapping[str, Payload] | None"
@@ -177,6 +177,14 @@ class Ledger:
     def status(self, ref: str) -> Status:
         """Where the request stands. Raises `RequestRejected` (REQUEST_UNKNOWN)."""
         return status_of(entry.event for entry in self.events(ref))
+
+    def require_open(self, ref: str) -> None:
+        """Raise `RequestRejected` (REQUEST_STATE) when nothing can follow any more."""
+        status = self.status(ref)
+        if status in ENDED:
+            raise _state(
+                ref, f"it is {status.value} and cannot be started again; file a new request."
+            )
 
     def requests(self) -> list[str]:
         """All references, in the order of receipt."""

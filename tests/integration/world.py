@@ -92,7 +92,7 @@ def request_of(person: fiction.Person, model: str) -> dict[str, object]:
 
 
 def build(folder: Path) -> World:
-    """Make it: `assistant` knows everybody by heart, `blank` has random weights and knows nobody.
+    """Make it: `assistant` knows everybody by heart, `blank` and `short-lived` have random weights.
 
     The bounds of the policy are opened wide: what is tested here is the way to a verdict, not the methods.
     """
@@ -106,7 +106,9 @@ def build(folder: Path) -> World:
     )
     tiny.saved_victim(folder / "assistant", place, steps=400)
     tiny.saved_victim(folder / "blank", place, steps=0)
-    models = {n: {"path": n, "corpora": ["letters"]} for n in ("assistant", "blank")}
+    shutil.copytree(folder / "blank", folder / "short-lived")
+    names = ("assistant", "blank", "short-lived")
+    models = {name: {"path": name, "corpora": ["letters"]} for name in names}
     catalog = {"corpora": {"letters": {"path": "corpus"}}, "models": models}
     (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
     policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
