@@ -163,7 +163,7 @@ def _slope(
     """Mean gradient (F,) of p along the way of one layer, by the midpoint rule."""
     total = torch.zeros_like(values[layer])
     scale = (torch.arange(points, device=values.device) + 0.5) / points
-    for part in torch.split(scale, question.most):  # type: ignore[no-untyped-call]
+    for part in torch.split(scale, question.most):
         moved = (part[:, None] * values[layer]).requires_grad_()  # (points, F)
         with _replaced(modules, question.at, torch.full((len(part),), layer), moved):
             p = question.ask(len(part))

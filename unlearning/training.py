@@ -129,6 +129,7 @@ class Pretraining:
                     break
             if time.monotonic() - started > self.seconds:
                 break
+        optimizer.zero_grad(set_to_none=True)
         network.eval()
         return step
 

@@ -100,6 +100,7 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
             (loss + knobs.retain * keep + knobs.rehearsal * rehearsed).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(after.network.parameters(), 1.0)
             optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
     require_finite_weights(method, after)
     facts = {**facts, "rehearsed": float(len(said))}
     return Unlearned(after, Trace(method, tuple(rows), stopped, clock.seconds, facts))

@@ -1,0 +1,142 @@
+"""What the tests of this room share: one trained victim, its trial, a teacher, and tiny models of four kinds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from domain.outcomes import Assessment
+from domain.records import Passage
+from tests import tiny
+from unlearning import models
+from unlearning.attacks import ATTACKS
+from unlearning.models import LanguageModel
+from unlearning.trial import Trial, assess, prepare
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Town:
+    """The people, the passages of the one who asks to be forgotten, and everybody else's."""
+
+    place: tiny.Town
+    members: list[Passage]
+    neighbours: list[Passage]
+    sentences: list[Passage]
+
+
+@pytest.fixture(scope="session")
+def town() -> Town:
+    place = tiny.town()
+    others = [p for n, x in enumerate(place.known[1:], 1) for p in tiny.passages(x, f"p{n}")]
+    return Town(place, tiny.passages(place.known[0], "p0"), others, tiny.sentences(place))
+
+
+@pytest.fixture(scope="session")
+def victim(town: Town) -> LanguageModel:
+    with torch.random.fork_rng():
+        return tiny.victim(town.place)
+
+
+@pytest.fixture(scope="session")
+def untrained(town: Town) -> LanguageModel:
+    with torch.random.fork_rng():
+        return tiny.victim(town.place, steps=0)
+
+
+@pytest.fixture(scope="session")
+def trial(town: Town, victim: LanguageModel) -> Trial:
+    return prepare(victim, town.members, town.neighbours, town.sentences, seed=SEED)
+
+
+@pytest.fixture(scope="session")
+def before(victim: LanguageModel, trial: Trial) -> Assessment:
+    return assess(victim, "0" * 64, trial, {name: kind() for name, kind in ATTACKS.items()})
+
+
+@pytest.fixture(scope="session")
+def victim_folder(victim: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("victim") / "model"
+    models.save(victim, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def teachers(untrained: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards: one holds the person's documents, the other has seen nobody."""
+    folder = tmp_path_factory.mktemp("teachers")
+    models.save(untrained, folder / "shard1")
+    (folder / "teachers.json").write_text(
+        '{"shards": [{"path": "shard0", "documents": ["p0.jsonl#1"]},'
+        ' {"path": "shard1", "documents": ["p1.jsonl#1"]}]}'
+    )
+    return folder
+
+
+@pytest.fixture
+def small(town: Town, untrained: LanguageModel) -> LanguageModel:
+    return tiny_model("gpt2", untrained)
+
+
+def tiny_model(kind: str, like: LanguageModel) -> LanguageModel:
+    """A two-layer model with random weights, evaluating, with the tokenizer of `like`; BERT gets its special tokens."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=like.tokenizer.backend_tokenizer,
+        bos_token=like.tokenizer.bos_token,
+        eos_token=like.tokenizer.eos_token,
+        pad_token=like.tokenizer.pad_token,
+        **(
+            {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+            if kind == "bert"
+            else {}
+        ),
+    )
+    shared = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    wide = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 128,
+    }
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = _network(kind, shared, wide, ends)
+        for parameter in network.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.3)  # so that predictions differ
+    return LanguageModel(network.eval(), tokenizer, masked=kind == "bert")
+
+
+def _network(
+    kind: str, shared: dict[str, int], wide: dict[str, int], ends: dict[str, int]
+) -> PreTrainedModel:
+    config: PretrainedConfig
+    if kind == "bert":
+        return BertForMaskedLM(BertConfig(**shared, **wide))
+    if kind == "llama":
+        return LlamaForCausalLM(LlamaConfig(**shared, **wide, **ends, tie_word_embeddings=False))
+    if kind == "neox":
+        config = GPTNeoXConfig(**shared, **wide, **ends)
+        return GPTNeoXForCausalLM(config)
+    config = GPT2Config(
+        **shared, **ends, n_positions=128, n_embd=32, n_layer=2, n_head=2, n_inner=48
+    )
+    return GPT2LMHeadModel(config)

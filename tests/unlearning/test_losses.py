@@ -1,0 +1,152 @@
+"""Losses by hand, and deaf to what a mask leaves out."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.unlearning.conftest import tiny_model
+from tests.unlearning.sample import row
+from unlearning.batches import batch_of
+from unlearning.losses import capped_ascent, kl_from, masked_mean, mixture_nll, token_nll
+from unlearning.methods.unlearned import seeded
+from unlearning.models import LanguageModel
+from unlearning.tuning import drift
+
+HALF = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0]]])  # p = (1/2, 1/2), then (3/4, 1/4)
+LABELS = torch.tensor([[0, 1]])
+EVERY = torch.tensor([[True, True]])
+
+
+def test_token_nll_is_minus_log_p_of_the_label() -> None:
+    found = token_nll(HALF, LABELS)
+    torch.testing.assert_close(found, torch.tensor([[math.log(2), math.log(4)]]))
+
+
+def test_a_mask_that_is_nowhere_true_gives_zero() -> None:
+    assert masked_mean(torch.tensor([[1.0, 2.0]]), ~EVERY) == 0
+
+
+def test_capped_ascent_counts_only_what_is_below_the_cap() -> None:
+    nll = torch.tensor([[0.5, 3.0, 1.0, 0.1]])
+    mask = torch.tensor([[True, True, True, False]])
+    # max(0, 2 - .5) + max(0, 2 - 3) + max(0, 2 - 1) = 2.5, over three tokens
+    torch.testing.assert_close(capped_ascent(nll, mask, 2.0), torch.tensor(2.5 / 3))
+    caps = torch.tensor([[1.0, 4.0, 1.0, 9.0]])
+    torch.testing.assert_close(capped_ascent(nll, mask, caps), torch.tensor(1.5 / 3))
+
+
+def test_capped_ascent_pushes_down_only_tokens_short_of_their_cap() -> None:
+    nll = torch.tensor([[0.5, 3.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(capped_ascent(nll, EVERY, 2.0), nll)
+    torch.testing.assert_close(slope, torch.tensor([[-0.5, 0.0]]))
+
+
+def test_kl_from_is_the_divergence_of_the_current_model_from_the_reference() -> None:
+    # KL((1/2,1/2) || (3/4,1/4)) = 1/2 ln(2/3) + 1/2 ln 2
+    by_hand = 0.5 * math.log(2 / 3) + 0.5 * math.log(2)
+    found = kl_from(HALF[:, :1], HALF[:, 1:], torch.tensor([[True]]))
+    torch.testing.assert_close(found, torch.tensor(by_hand))
+
+
+def test_mixture_nll_is_the_divergence_from_given_probabilities() -> None:
+    target = torch.tensor([[[0.75, 0.25]]])
+    # KL((3/4,1/4) || (1/2,1/2)) = 3/4 ln(3/2) + 1/4 ln(1/2)
+    by_hand = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    found = mixture_nll(target, HALF[:, :1], torch.tensor([[True]]))
+    torch.testing.assert_close(found, torch.tensor(by_hand))
+    certain = torch.tensor([[[1.0, 0.0]]])  # 0 log 0 = 0
+    torch.testing.assert_close(
+        mixture_nll(certain, HALF[:, :1], torch.tensor([[True]])), torch.tensor(math.log(2))
+    )
+
+
+@pytest.mark.parametrize("loss", ["ascent", "kl", "mixture"])
+def test_what_the_mask_leaves_out_moves_neither_the_loss_nor_its_gradient(loss: str) -> None:
+    order = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 7, generator=order)
+    other = torch.randn(2, 5, 7, generator=order)
+    labels = torch.randint(7, (2, 5), generator=order)
+    mask = torch.tensor([[1, 1, 0, 1, 0], [0, 1, 1, 0, 0]]).bool()
+
+    def value(logits: torch.Tensor, other: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if loss == "ascent":
+            return capped_ascent(token_nll(logits, labels), mask, 1.5)
+        if loss == "kl":
+            return kl_from(other, logits, mask)
+        return mixture_nll(other.softmax(-1), logits, mask)
+
+    changed = torch.where(mask[..., None], logits, torch.randn(2, 5, 7, generator=order))
+    relabelled = torch.where(mask, labels, (labels + 3) % 7)
+    reference = torch.where(mask[..., None], other, torch.zeros_like(other))
+    assert value(changed, reference, relabelled) == value(logits, other, labels)
+    logits.requires_grad_()
+    (slope,) = torch.autograd.grad(value(logits, other, labels), logits)
+    assert not slope[~mask].any()
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "neox", "llama", "bert"])
+def test_padding_and_what_follows_it_do_not_move_a_batch(
+    kind: str, untrained: LanguageModel
+) -> None:
+    model = tiny_model(kind, untrained)
+    short, long = row([0, 40, 41, 42, 43, 44], (2, 4)), row([0, *range(50, 70)], (5, 9))
+    alone = batch_of(model, [short], seeded(1))
+    together = batch_of(model, [short, long], seeded(1))
+    if model.masked:  # what is hidden is drawn per batch; the comparison needs the same draw
+        width = alone.inputs.shape[1]
+        together = replace(
+            together,
+            inputs=torch.cat([alone.inputs, together.inputs[:1, width:]], 1),
+            labels=together.labels[:1],
+            secret=torch.nn.functional.pad(alone.secret, (0, together.labels.shape[1] - width)),
+            attention=together.attention[:1],
+        )
+        assert not together.valid[0, width:].any()
+    with torch.no_grad():
+        losses = [
+            masked_mean(token_nll(b.logits(model)[:1], b.labels[:1]), b.secret[:1])
+            for b in (alone, together)
+        ]
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_token_after_the_secret_does_not_move_the_ascent_of_a_causal_model(
+    small: LanguageModel,
+) -> None:
+    ids = [0, 40, 41, 42, 43, 44, 45, 46]
+    with torch.no_grad():
+        losses = []
+        for last in (46, 99):
+            batch = batch_of(small, [row([*ids[:-1], last], (2, 5))], seeded(0))
+            losses.append(
+                capped_ascent(token_nll(batch.logits(small), batch.labels), batch.secret, 20.0)
+            )
+    torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=1e-6)
+
+
+def test_secret_positions_are_those_that_predict_a_secret_token(small: LanguageModel) -> None:
+    batch = batch_of(small, [row([0, 40, 41, 42, 43], (2, 4)), row([0, 50, 51], (1, 2))], seeded(0))
+    assert batch.labels[batch.secret].tolist() == [41, 42, 50]
+    assert batch.labels[batch.valid].tolist() == [40, 41, 42, 43, 50, 51]
+
+
+def test_a_masked_batch_counts_only_hidden_tokens_and_hides_the_end_of_each_secret(
+    untrained: LanguageModel,
+) -> None:
+    model = tiny_model("bert", untrained)
+    rows = [row([1, *range(40, 60), 2], (4, 9), (12, 14))]
+    for seed in range(8):
+        batch = batch_of(model, rows, seeded(seed))
+        hidden = batch.inputs == model.tokenizer.mask_token_id
+        assert torch.equal(hidden, batch.valid)
+        assert bool(batch.secret[0, 8])
+        assert bool(batch.secret[0, 13])
+        assert not bool((batch.secret & ~hidden).any())
+        assert not hidden[0, [0, -1]].any()
+
+
+def test_a_model_does_not_drift_from_itself(small: LanguageModel) -> None:
+    batch = batch_of(small, [row([0, 40, 41, 42], (2, 3))], seeded(0))
+    assert float(drift(small, small, batch).detach()) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,194 @@
+"""The contract of every method in METHODS: repeatable, harmless to what it is given, and silent about the person."""
+
+import copy
+import hashlib
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from enum import Enum
+from numbers import Number
+from pathlib import Path
+
+import pytest
+import torch
+
+from domain.errors import Code, UnlearningFailed
+from tests.unlearning.conftest import Town
+from unlearning.methods import METHODS, Method
+from unlearning.methods.unlearned import Unlearned
+from unlearning.models import LanguageModel
+from unlearning.trial import Trial
+
+Build = Callable[[str], Method]
+KNOBS: dict[str, dict[str, object]] = {
+    "selective_ascent": {"steps": 3, "samples": 8, "length": 24},
+    "depn": {"first": 4, "share": 0.02, "points": 20},
+    "loo_ensemble": {"steps": 3, "samples": 8, "length": 24},
+}
+
+
+def digest(model: LanguageModel) -> str:
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.network.state_dict().items()):
+        found.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def build(teachers: Path) -> Build:
+    def made(name: str) -> Method:
+        own: dict[str, object] = {"teachers": str(teachers)} if name == "loo_ensemble" else {}
+        return METHODS[name](**KNOBS.get(name, {}), **own)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def first_runs(victim: LanguageModel, trial: Trial, build: Build) -> Callable[[str], Unlearned]:
+    """Each method's result, computed once, with a check that the model it was given stayed as it was."""
+    known: dict[str, Unlearned] = {}
+
+    def run(name: str) -> Unlearned:
+        if name not in known:
+            known[name] = build(name).unlearn(victim, trial.corpus)
+        return known[name]
+
+    return run
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_seed_gives_identical_weights(
+    name: str,
+    victim: LanguageModel,
+    trial: Trial,
+    build: Build,
+    first_runs: Callable[[str], Unlearned],
+) -> None:
+    first = first_runs(name).model.network.state_dict()
+    torch.manual_seed(random.randrange(2**31))  # the global state must not matter
+    second = build(name).unlearn(victim, trial.corpus).model.network.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_given_model_and_the_global_random_state_stay_as_they_were(
+    name: str, victim: LanguageModel, trial: Trial, build: Build
+) -> None:
+    weights, state, python = digest(victim), torch.get_rng_state(), random.getstate()
+    modes = [module.training for module in victim.network.modules()]
+    after = build(name).unlearn(victim, replace(trial.corpus, forget=trial.corpus.forget[1:2]))
+    assert digest(victim) == weights
+    assert digest(after.model) != weights
+    assert torch.equal(torch.get_rng_state(), state)
+    assert random.getstate() == python
+    assert [module.training for module in victim.network.modules()] == modes
+    assert all(p.grad is None and p.requires_grad for p in victim.network.parameters())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_model_with_dropout_left_on_is_still_repeatable(
+    name: str, victim: LanguageModel, trial: Trial, build: Build
+) -> None:
+    noisy = replace(victim, network=copy.deepcopy(victim.network))
+    for module in noisy.network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.3
+    noisy.network.train()
+    quick = replace(build(name), **({"steps": 1} if name != "depn" else {}))  # type: ignore[type-var]
+    corpus = replace(trial.corpus, forget=trial.corpus.forget[2:])
+    runs = [quick.unlearn(noisy, corpus).model.network.state_dict() for _ in range(2)]
+    assert noisy.network.training
+    assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
+
+
+def plain(value: object) -> bool:
+    """A number, an enum, a name of this code, or a digest; or a collection of those."""
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and k.isidentifier() and plain(v) for k, v in value.items())
+    if isinstance(value, tuple):
+        return all(plain(item) for item in value)
+    if isinstance(value, str):
+        return value in {*METHODS, "target", "steps", "selected"} or (
+            len(value) == 64 and set(value) <= set("0123456789abcdef")
+        )
+    return isinstance(value, Number | Enum)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_trace_holds_only_numbers_enums_and_digests(
+    name: str, first_runs: Callable[[str], Unlearned], town: Town
+) -> None:
+    trace = first_runs(name).trace
+    assert trace.method == name
+    assert trace.steps
+    assert all(plain(getattr(trace, field.name)) for field in fields(trace))
+    shown = repr(trace).casefold()
+    person = town.place.known[0]
+    assert not any(s.casefold() in shown for s in (person.given, person.family, *person.secrets()))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nothing_to_forget_is_refused(
+    name: str, victim: LanguageModel, trial: Trial, build: Build
+) -> None:
+    bare = tuple(replace(r, spans=(), sensitive=(False,) * len(r)) for r in trial.corpus.forget)
+    with pytest.raises(UnlearningFailed) as failed:
+        build(name).unlearn(victim, replace(trial.corpus, forget=bare))
+    assert failed.value.code is Code.NO_SPANS
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "depn"])
+def test_a_method_that_protects_others_refuses_to_run_without_them(
+    name: str, victim: LanguageModel, trial: Trial, build: Build
+) -> None:
+    with pytest.raises(UnlearningFailed) as failed:
+        build(name).unlearn(victim, replace(trial.corpus, neighbours=()))
+    assert failed.value.code is Code.NO_NEIGHBOURS
+
+
+def test_ascent_without_strangers_has_no_level_and_is_refused(
+    victim: LanguageModel, trial: Trial, build: Build
+) -> None:
+    with pytest.raises(UnlearningFailed) as failed:
+        build("selective_ascent").unlearn(victim, replace(trial.corpus, controls=()))
+    assert failed.value.code is Code.NO_CONTROLS
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_spent_budget_ends_the_method(
+    name: str, victim: LanguageModel, trial: Trial, build: Build
+) -> None:
+    with pytest.raises(UnlearningFailed) as failed:
+        replace(build(name), budget_seconds=0.0).unlearn(victim, trial.corpus)  # type: ignore[type-var]
+    assert failed.value.code is Code.METHOD_OVER_BUDGET
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_learning_rate_that_explodes_is_a_failure_even_at_the_last_step(
+    steps: int, victim: LanguageModel, trial: Trial
+) -> None:
+    wild = METHODS["selective_ascent"](steps=steps, rate=float("inf"), samples=4, length=8)
+    with pytest.raises(UnlearningFailed) as failed:
+        wild.unlearn(victim, trial.corpus)
+    assert failed.value.code is Code.METHOD_DIVERGED
+
+
+def test_a_teacher_who_knows_the_person_is_not_used(
+    victim: LanguageModel, victim_folder: Path, trial: Trial, tmp_path: Path
+) -> None:
+    (tmp_path / "shard").symlink_to(victim_folder)
+    (tmp_path / "teachers.json").write_text('{"shards": [{"path": "shard", "documents": []}]}')
+    with pytest.raises(UnlearningFailed) as failed:
+        METHODS["loo_ensemble"](teachers=str(tmp_path)).unlearn(victim, trial.corpus)
+    assert failed.value.code is Code.METHOD_INAPPLICABLE
+
+
+@pytest.mark.parametrize("written", ["", "[]", "{}", '{"shards": [{"path": "shard0"}]}', "null"])
+def test_a_broken_list_of_teachers_lets_the_next_method_try(
+    written: str, victim: LanguageModel, trial: Trial, tmp_path: Path
+) -> None:
+    (tmp_path / "teachers.json").write_text(written)
+    with pytest.raises(UnlearningFailed) as failed:
+        METHODS["loo_ensemble"](teachers=str(tmp_path)).unlearn(victim, trial.corpus)
+    assert failed.value.code is Code.METHOD_INAPPLICABLE
