@@ -20,6 +20,19 @@ def rate(hits: int, trials: int, confidence: float = 0.95) -> Estimate:
     return Estimate(hits / trials, low, high, trials, hits)
 
 
+def fisher(hits: int, trials: int, other_hits: int, other_trials: int) -> float:
+    """P(so many of all hits, or more, fall into the first group), if both groups have one rate: Fisher's exact test.
+
+    One-sided: small when the first group has more than its share.
+    """
+    everything, all_hits = trials + other_trials, hits + other_hits
+    ways = sum(
+        comb(trials, k) * comb(other_trials, all_hits - k)
+        for k in range(hits, min(trials, all_hits) + 1)
+    )
+    return ways / comb(everything, all_hits)
+
+
 def _cdf(hits: int, trials: int, p: float) -> float:
     """P(Binomial(trials, p) <= hits)."""
     if p <= 0:

@@ -134,7 +134,7 @@ def _unlearn(options: argparse.Namespace) -> int:
     unlearned = method.unlearn(model, trial.corpus)
     models.save(unlearned.model, options.out)
     after = assess(unlearned.model, models.digest(options.out)[0], trial, attacks, _say("after"))
-    verdict = judge(before, after, Thresholds(0.0, 0.0, 0.0, 0.2, 1.05, 0.10), required=attacks)
+    verdict = judge(before, after, Thresholds(0.0, 0.0, 0.05, 0.2, 1.05, 0.10), required=attacks)
     if options.json:
         report: dict[str, Any] = {
             "before": before,

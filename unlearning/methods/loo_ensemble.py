@@ -42,7 +42,7 @@ class LooEnsemble:
     near: float = 2.0
     retain: float = 1.0
     rehearsal: float = 1.0
-    steps: int = 150
+    steps: int = 80
     rate: float = 3e-4
     batch: int = 16
     samples: int = 256

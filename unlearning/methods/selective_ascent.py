@@ -39,10 +39,10 @@ class SelectiveAscent:
         budget_seconds: wall clock it may take.
     """
 
-    cap_share: float = 0.3
+    cap_share: float = 0.4
     retain: float = 5.0
     rehearsal: float = 5.0
-    steps: int = 40
+    steps: int = 50
     rate: float = 3e-4
     batch: int = 16
     samples: int = 256
