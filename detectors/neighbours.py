@@ -86,7 +86,7 @@ def neighbours(  # noqa: PLR0917 - the last two are named by every caller
             kept.append((document, keys))
     persons = _group(kept)  # 2
     order = sorted(persons, key=lambda root: persons[root][0].ref)
-    random.Random(seed).shuffle(order)  # noqa: S311
+    random.Random(seed).shuffle(order)
     passages: list[Passage] = []
     count = 0
     for root in order:  # 3
@@ -119,7 +119,7 @@ def ordinary(
         if document.ref in exclude or not text.strip() or is_personal(text):
             continue
         (named if any(names_in(text)) else nameless).append(document)
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     chance.shuffle(nameless)
     chance.shuffle(named)
     return tuple(Passage(d.ref, d.text, (), "") for d in (nameless + named)[:limit])
