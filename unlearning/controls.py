@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from domain.records import Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
-from unlearning.lookalikes import Pool, chunks, fresh_letter
+from unlearning.lookalikes import Pool, chunks, form, fresh_letter
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -95,7 +95,7 @@ class _Stranger:
         return Passage(passage.ref, Secret("".join([*pieces, text[at:]])), tuple(spans), person)
 
     def _replacement(self, kind: SpanKind, value: str) -> str:
-        if kind is SpanKind.PERSON:
+        if kind is SpanKind.PERSON and _WORD.search(value):
             return _WORD.sub(lambda m: _cased(m[0], self.words.get(m[0].casefold(), m[0])), value)
         numeric = not _WORD.search(value)
         key = (None, _digits(value)) if numeric else (kind, value.casefold())
@@ -123,7 +123,7 @@ class _Stranger:
         mine, theirs = chunks(value), chunks(drawn)
         if not any(m.casefold() in self.words for m in mine):
             return drawn
-        if len(mine) != len(theirs):
+        if form(mine) != form(theirs):
             theirs = [_changed(m, self.order) if m.isdecimal() else m for m in mine]
         return "".join(
             _cased(m, self.words[m.casefold()]) if m.casefold() in self.words else t

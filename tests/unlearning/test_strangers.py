@@ -1,0 +1,134 @@
+"""Lookalikes have the form of the truth and are never the truth; a stranger is one person in all passages."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.records import Passage, SpanKind
+from tests.unlearning.conftest import Town
+from tests.unlearning.sample import marked, said
+from unlearning.controls import strangers
+from unlearning.lookalikes import Pool, chunks, form, ranked_among
+
+NUMBERS = [f"{n:03d}-{(7 * n) % 1000:03d}" for n in range(100, 120)]
+
+
+def pool_of(values: list[str], kind: SpanKind = SpanKind.PHONE) -> Pool:
+    return Pool.of([marked(f"call {v} now", (v, kind)) for v in values])
+
+
+@given(st.text())
+def test_chunks_joined_are_the_value_again(value: str) -> None:
+    assert "".join(chunks(value)) == value
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([*NUMBERS, "999-999"]))
+def test_lookalikes_have_the_form_of_the_truth_and_are_never_it(seed: int, truth: str) -> None:
+    found = pool_of(NUMBERS).lookalikes(SpanKind.PHONE, truth, 20, random.Random(seed))
+    assert truth not in found
+    assert len(set(found)) == len(found) == 20
+    assert {form(chunks(v)) for v in found} == {form(chunks(truth))}
+
+
+def test_a_fixed_prefix_stays_fixed_in_every_lookalike() -> None:
+    pool = pool_of([f"900-{n}" for n in range(10, 40)])
+    found = pool.lookalikes(SpanKind.PHONE, "900-77", 20, random.Random(0))
+    assert all(v.startswith("900-") for v in found)
+
+
+def test_the_same_seed_draws_the_same_rivals() -> None:
+    draws = [ranked_among(pool_of(NUMBERS), 30, 5)(SpanKind.PHONE, "101-101") for _ in range(2)]
+    assert draws[0] == draws[1]
+    assert draws[0] != ranked_among(pool_of(NUMBERS), 30, 6)(SpanKind.PHONE, "101-101")
+
+
+def test_a_form_with_few_values_gives_few_lookalikes_and_ends() -> None:
+    assert len(Pool().lookalikes(SpanKind.NUMBER, "7", 50, random.Random(0))) <= 9
+
+
+def person() -> list[Passage]:
+    return [
+        marked(
+            "Maren Tolvik, maren.tolvik@example.org, 212-555-0137, (212) 555 0137",
+            ("Maren Tolvik", SpanKind.PERSON),
+            ("maren.tolvik@example.org", SpanKind.EMAIL),
+            ("212-555-0137", SpanKind.PHONE),
+            ("(212) 555 0137", SpanKind.PHONE),
+        ),
+        marked(
+            "TOLVIK, M. wrote: 2125550137 is hers",
+            ("TOLVIK, M.", SpanKind.PERSON),
+            ("2125550137", SpanKind.NUMBER),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_stranger_is_one_person_in_all_passages(seed: int, town: Town) -> None:
+    pool = Pool.of(town.neighbours)
+    made = strangers(person(), pool, 3, random.Random(seed))
+    for label in ("control-000", "control-001", "control-002"):
+        first, second = [p for p in made if p.person == label]
+        (_, name), (_, mail), (_, dashed), (_, spaced) = said(first)
+        (_, turned), (_, bare) = said(second)
+        given_name, family = name.split()
+        assert mail.startswith(f"{given_name}.{family}@".casefold())
+        assert turned == f"{family.upper()}, {given_name[0]}."
+        digits = bare
+        assert dashed == f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
+        assert spaced == f"({digits[:3]}) {digits[3:6]} {digits[6:]}"
+        assert first.text.reveal() == f"{name}, {mail}, {dashed}, {spaced}"
+        assert second.text.reveal() == f"{turned} wrote: {bare} is hers"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_stranger_shares_no_name_and_no_secret_with_anybody_real(seed: int, town: Town) -> None:
+    made = strangers(town.members, Pool.of(town.neighbours), 10, random.Random(seed))
+    real = {value.casefold() for p in (*town.members, *town.neighbours) for _, value in said(p)}
+    words = set(town.place.known[0].name.casefold().split())
+    for item in made:
+        for kind, value in said(item):
+            assert value.casefold() not in real, kind
+        assert not words & set(item.text.reveal().casefold().split())
+
+
+def test_strangers_keep_the_form_of_every_secret_and_the_text_between(town: Town) -> None:
+    made = strangers(town.members, Pool.of(town.neighbours), 2, random.Random(0))
+    for truth, lookalike in zip([*town.members, *town.members], made, strict=True):
+        forms = [[(kind, form(chunks(v))) for kind, v in said(item)] for item in (truth, lookalike)]
+        assert forms[0] == forms[1]
+        assert between(truth) == between(lookalike)
+
+
+def between(item: Passage) -> list[str]:
+    text, at, pieces = item.text.reveal(), 0, []
+    for span in item.spans:
+        pieces.append(text[at : span.start])
+        at = span.end
+    return [*pieces, text[at:]]
+
+
+def test_the_same_seed_makes_the_same_strangers(town: Town) -> None:
+    pool = Pool.of(town.neighbours)
+    one, same, other = (strangers(town.members, pool, 4, random.Random(s)) for s in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.from_regex(r"[A-Za-z0-9@.ÄöШ-]{1,14}", fullmatch=True).filter(
+        lambda v: any(c.isalnum() for c in v)
+    ),
+    st.sampled_from(list(SpanKind)),
+)
+def test_with_nobody_else_to_draw_from_a_stranger_still_differs(value: str, kind: SpanKind) -> None:
+    item = marked(f"it is {value} indeed", (value, kind))
+    item = replace(item, spans=tuple(replace(s, start=6, end=6 + len(value)) for s in item.spans))
+    for made in strangers([item], Pool(), 3, random.Random(0)):
+        ((_, drawn),) = said(made)
+        assert drawn.casefold() != value.casefold()
