@@ -19,7 +19,7 @@ import yaml
 from flows import console, desk
 from tests.benchmark.lume import FORGET, OUT, REQUESTS, read_people, request_of
 
-METHODS = ("selective_ascent", "loo_ensemble", "depn")
+METHODS = ("loo_ensemble", "depn", "selective_ascent")
 RESULTS = Path("out/lume.json")
 Row = dict[str, Any]
 
@@ -46,7 +46,7 @@ def run(people: int) -> None:
     }
     desk.create_keys()
     rows: list[Row] = []
-    for method in (*METHODS, "policy"):
+    for method in ("policy", *METHODS):
         policy = dict(base)
         if method != "policy":
             rule = {**order[method], "when": {}}
