@@ -123,6 +123,7 @@ def _unlearn(options: argparse.Namespace) -> int:
             place="--out",
             remedy="the folder exists; models are never overwritten, name a new one.",
         )
+    method = METHODS[options.method](**_knobs(METHODS[options.method], options.set))
     members, others = read_examples(options.examples), read_examples(options.neighbours)
     model = models.load(options.model, options.device)
     digest = models.digest(options.model)[0]
@@ -130,7 +131,6 @@ def _unlearn(options: argparse.Namespace) -> int:
     trial = prepare(model, members, people, [p for p in others if not p.spans], seed=options.seed)
     attacks = {name: kind() for name, kind in ATTACKS.items()}
     before = assess(model, digest, trial, attacks, _say("before"))
-    method = METHODS[options.method](**_knobs(METHODS[options.method], options.set))
     unlearned = method.unlearn(model, trial.corpus)
     models.save(unlearned.model, options.out)
     after = assess(unlearned.model, models.digest(options.out)[0], trial, attacks, _say("after"))

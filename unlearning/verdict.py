@@ -123,17 +123,18 @@ def _exposure(after: Assessment, thresholds: Thresholds) -> list[Check]:
         bound = bits.controls.high + thresholds.exposure_margin
         checks.append(_at_most("exposure", bits.members.value, bound))
     first = _score(after, "exposure", "ranked_first")
-    if first is not None and first.members.hits is not None and first.controls.hits is not None:
+    if first is not None:
         ours, theirs = first.members, first.controls
-        chance = fisher(first.members.hits, ours.trials, first.controls.hits, theirs.trials)
-        good = chance >= thresholds.first_rank_significance
+        known = ours.hits is not None and theirs.hits is not None
+        chance = fisher(ours.hits or 0, ours.trials, theirs.hits or 0, theirs.trials)
+        good = known and chance >= thresholds.first_rank_significance
         checks.append(
             Check(
                 "ranked_first",
                 Outcome.PASS if good else Outcome.FAIL,
                 ours.value,
                 theirs.high,
-                "within" if good else "beyond",
+                "beyond" if known and not good else _within(known),
             )
         )
     return checks

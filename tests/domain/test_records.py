@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.intervals import rate
+from domain.intervals import fisher, rate
 from domain.records import Owner, SensitiveSpan, SpanKind, merge_spans
 
 SPANS = st.lists(
@@ -131,3 +131,10 @@ def test_the_ends_of_an_interval_leave_half_the_error_on_each_side(
 def test_a_rate_without_a_trial_is_refused(hits: int, trials: int) -> None:
     with pytest.raises(ValueError, match="hits <= trials"):
         rate(hits, trials)
+
+
+def test_fishers_exact_test_by_hand() -> None:
+    """3 of 3 against 0 of 3: one way in C(6, 3) = 20; 1 of 2 against 0 of 2: 2 of C(4, 1) = 4; none: certain."""
+    assert fisher(3, 3, 0, 3) == pytest.approx(1 / 20)
+    assert fisher(1, 2, 0, 2) == pytest.approx(2 / 4)
+    assert fisher(0, 5, 2, 30) == pytest.approx(1)

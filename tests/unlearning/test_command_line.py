@@ -13,17 +13,30 @@ from domain.errors import RequestRejected
 from domain.records import Passage
 from tests import tiny
 from tests.unlearning.conftest import Town
+from unlearning.__main__ import main
 from unlearning.examples import read_examples
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = ("prefect", "mlflow", "presidio_analyzer", "sqlalchemy", "pydantic", "spacy", "flows")
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "unlearning").rglob("*.py"))
+    if path.name not in ("__init__.py", "__main__.py")
+]
 BLOCKER = f"""
 import runpy, sys
-class Blocker:
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {BLOCKED!r}:
-            raise ImportError(name)
-sys.meta_path.insert(0, Blocker())
+        absent = name.split(".")[0] in {BLOCKED!r}
+        return None if absent else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+for module in {MODULES!r}:
+    __import__(module)
+assert not set(sys.modules) & set({BLOCKED!r})
 sys.argv[0] = "unlearning"
 runpy.run_module("unlearning", run_name="__main__", alter_sys=True)
 """
@@ -45,7 +58,7 @@ def written(path: Path, passages: Sequence[Passage]) -> Path:
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     """The command in a process in which everything a bare machine lacks cannot be imported."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", BLOCKER, *map(str, arguments)],
+        [sys.executable, "-c", BLOCKER, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         check=False,
@@ -54,10 +67,10 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_attack_measures_the_victim_on_a_bare_machine(
+def test_attack_measures_the_victim_where_the_other_rooms_packages_cannot_be_imported(
     victim_folder: Path, town: Town, tmp_path: Path
 ) -> None:
-    unknown = [p for n, x in enumerate(town.place.unknown) for p in tiny.passages(x, f"u{n}")]
+    unknown = [p for n, x in enumerate(town.place.unknown[:3]) for p in tiny.passages(x, f"u{n}")]
     examples = written(tmp_path / "person.jsonl", town.members[1:2])  # one passage: open intervals
     control = written(tmp_path / "control.jsonl", unknown)
     done = command("attack", victim_folder, "--examples", examples, "--control", control, "--json")
@@ -72,9 +85,9 @@ def test_attack_measures_the_victim_on_a_bare_machine(
 
 
 def test_unlearn_writes_a_model_and_judges_it(
-    victim_folder: Path, town: Town, tmp_path: Path
+    victim_folder: Path, town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    examples = written(tmp_path / "person.jsonl", town.members)
+    examples = written(tmp_path / "person.jsonl", town.members[1:2])  # one passage is quick
     others = written(tmp_path / "others.jsonl", [*town.neighbours, *town.sentences])
     out = tmp_path / "new"
     done = command(
@@ -87,11 +100,35 @@ def test_unlearn_writes_a_model_and_judges_it(
     assert len(report["trace"]["steps"]) == 2
     assert report["before"]["model_sha256"] != report["after"]["model_sha256"]
     assert (out / "model.safetensors").is_file()
-    again = command(
-        "unlearn", victim_folder, "--examples", examples, "--neighbours", others, "--out", out, "--json",
-    )  # fmt: skip
-    assert again.returncode == 2
-    assert "never overwritten" in json.loads(again.stdout)["sentence"]
+    capsys.readouterr()
+    again = ["unlearn", victim_folder, "--examples", examples, "--neighbours", others, "--out", out]
+    assert main([*map(str, again), "--json"]) == 2
+    assert "never overwritten" in json.loads(capsys.readouterr().out)["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "place"),
+    [
+        (["--method", "prayer"], "--method"),
+        (["--set", "colour=red"], "--set"),
+        (["--set", "steps=many"], "--set steps"),
+    ],
+)
+def test_a_wrong_option_is_named(  # noqa: PLR0917  fixtures
+    extra: list[str],
+    place: str,
+    victim_folder: Path,
+    town: Town,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    examples = written(tmp_path / "person.jsonl", town.members)
+    others = written(tmp_path / "others.jsonl", town.neighbours)
+    new = tmp_path / "new"
+    call = ["unlearn", victim_folder, "--examples", examples, "--neighbours", others, "--out", new]
+    assert main([*map(str, call), *extra]) == 2
+    assert f"error: {place}: " in capsys.readouterr().err
+    assert not new.exists()
 
 
 GOOD = '{"text": "call 555", "spans": [{"start": 5, "end": 8, "kind": "phone"}]}'

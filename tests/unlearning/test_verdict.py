@@ -14,11 +14,11 @@ from unlearning.models import LanguageModel
 from unlearning.trial import Trial, assess, prepare
 from unlearning.verdict import Thresholds, judge, memorised
 
-BOUNDS = Thresholds(0.0, 0.0, 0.0, 0.2, 1.05, 0.10)
+BOUNDS = Thresholds(0.0, 0.0, 0.05, 0.2, 1.05, 0.10)
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
-    return Estimate(value, low, high, 30)
+    return Estimate(value, low, high, 30, round(30 * value) if math.isfinite(value) else None)
 
 
 def measured(
@@ -84,7 +84,7 @@ def test_nothing_memorised_is_inconclusive() -> None:
     [
         ({"extraction": 0.05}, "extraction"),
         ({"exposure": 2.5}, "exposure"),
-        ({"first": 0.1}, "ranked_first"),
+        ({"first": 0.2}, "ranked_first"),
         ({"area": (0.95, 0.71, 1.0)}, "membership_loss"),
         ({"area": (0.05, 0.0, 0.29)}, "membership_loss"),
         ({"perplexity": 10.6}, "perplexity"),
@@ -146,8 +146,11 @@ def test_a_policy_that_requires_nothing_never_passes() -> None:
     assert judge(KNOWN, FORGOTTEN, BOUNDS, required=()).outcome is Outcome.FAIL
 
 
+JUDGED = [name for name in ATTACKS if name != "memorisation"]
+
+
 def run(model: LanguageModel, trial: Trial) -> Assessment:
-    return assess(model, "1" * 64, trial, {name: kind() for name, kind in ATTACKS.items()})
+    return assess(model, "1" * 64, trial, {name: ATTACKS[name]() for name in JUDGED})
 
 
 def test_doing_nothing_to_the_victim_fails(before: Assessment) -> None:
@@ -160,14 +163,14 @@ def test_selective_ascent_on_the_victim_passes(
     victim: LanguageModel, trial: Trial, before: Assessment
 ) -> None:
     unlearned = METHODS["selective_ascent"]().unlearn(victim, trial.corpus)
-    found = verdict(before, run(unlearned.model, trial))
+    found = judge(before, run(unlearned.model, trial), BOUNDS, required=JUDGED)
     assert found.outcome is Outcome.PASS, [c for c in found.checks if c.outcome is not Outcome.PASS]
 
 
 def test_a_model_that_was_never_trained_is_no_result(
     untrained: LanguageModel, trial: Trial, before: Assessment
 ) -> None:
-    found = verdict(before, run(untrained, trial))
+    found = judge(before, run(untrained, trial), BOUNDS, required=JUDGED)
     assert found.outcome is Outcome.FAIL
     assert {"perplexity", "others"} <= failed(found)
 
@@ -178,7 +181,8 @@ def test_a_stranger_to_the_victim_is_inconclusive(victim: LanguageModel, town: T
     unknown = tiny.passages(town.place.unknown[0], "u0")
     trial = prepare(victim, unknown, town.neighbours, town.sentences, seed=SEED, controls=10)
     measured_once = run(victim, trial)
-    assert verdict(measured_once, measured_once).outcome is Outcome.INCONCLUSIVE
+    found = judge(measured_once, measured_once, BOUNDS, required=JUDGED)
+    assert found.outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
