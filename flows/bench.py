@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from detectors.locate import Located
+    from detectors.protocol import Detector
     from reports.tracking import Tracking
     from unlearning.trial import Trial
 
@@ -82,7 +83,7 @@ class Paths:
     ref: str
 
     def redacted(self, corpus: str) -> Path:
-        return self.home / "redacted" / corpus / self.ref
+        return self.home / "redacted" / corpus
 
     def candidate(self, model: str, number: int, method: str) -> Path:
         return self.candidates / model / f"{number}-{method}"
@@ -116,9 +117,21 @@ class Bench:
     trials: dict[str, "Trial"] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
 
+    @cached_property
+    def detectors(self) -> dict[str, "Detector"]:
+        """Built once: Presidio takes seconds to get ready."""
+        from flows import build  # noqa: PLC0415
+
+        return build.detectors(self.policy)
+
     @property
     def ref(self) -> str:
         return self.request.subject.request_ref
+
+    def leased(self) -> list[str]:
+        """What no other run may work on meanwhile."""
+        request = self.request
+        return [f"model/{m}" for m in request.models] + [f"corpus/{c}" for c in request.corpora]
 
     @property
     def paths(self) -> Paths:

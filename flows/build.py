@@ -12,11 +12,10 @@ from domain.errors import Code, RequestRejected
 from flows.policy import MethodRule, Options, Policy
 
 if TYPE_CHECKING:  # importing these takes seconds; each function below imports what it builds
-    from unlearning.verdict import Thresholds
-
     from detectors.protocol import Detector
     from unlearning.attacks import Attack
     from unlearning.methods import Method
+    from unlearning.verdict import Thresholds
 
 
 def detectors(policy: Policy) -> dict[str, "Detector"]:

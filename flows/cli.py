@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from domain.errors import Code, ErasureError, RequestRejected
+from domain.errors import Code, ErasureError
 from flows import console
 
 app = typer.Typer(
@@ -273,15 +273,14 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def demo(as_json: Json = False) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="Where to write; emptied first.")] = Path("out/demo"),
+    as_json: Json = False,
+) -> None:
     """The whole job on made-up people: train, request, erase, attack, prove."""
-    try:
-        from flows import demo as show  # type: ignore[attr-defined]  # noqa: PLC0415
-    except ImportError:
-        raise RequestRejected(
-            Code.SETTING_INVALID, place="lethe demo", remedy="this installation comes without it."
-        ) from None
-    show.main()
+    from flows.demo import main as run  # noqa: PLC0415
+
+    raise typer.Exit(run(out, as_json=as_json))
 
 
 if __name__ == "__main__":

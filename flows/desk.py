@@ -150,7 +150,6 @@ def erase(ref: str) -> Row:
     status = flow(ref)
     with open_stores("desk") as stores:
         entries = stores.ledger.events(ref)
-        begun = max(n for n, e in enumerate(entries) if e.event is Event.STARTED)
         last = next(e for e in reversed(entries) if e.event is Event.EVIDENCED)
         folder = Paths(stores.settings.home, ref).evidence
         return {
@@ -164,12 +163,19 @@ def erase(ref: str) -> Row:
                     "reason": e.payload["error"],
                     "seconds": e.payload["seconds"],
                 }
-                for e in entries[begun:]
+                for e in _of_last_run(entries)
                 if e.event is Event.ATTEMPTED
             ],
             "report": str(folder / "report.html"),
             "bundle": str(folder / f"run-{last.payload['run']}.zip"),
         }
+
+
+def _of_last_run(entries: list[Entry]) -> list[Entry]:
+    """The events since the run before ended; a run that stopped and was taken up again is one run."""
+    ends = [n for n, e in enumerate(entries) if e.event in (Event.NOT_ERASED, Event.INCONCLUSIVE)]
+    earlier = [n for n in ends if n < len(entries) - 1]
+    return entries[earlier[-1] + 1 :] if earlier else entries
 
 
 def export(ref: str, out: Path) -> Row:

@@ -1,7 +1,7 @@
 """The flow: one request, from the search to the signed evidence. It takes a reference and gives back a status.
 
  1. Load the request; refuse a wrong reference, missing keys and unknown names before anything is done.
- 2. Hold the lease of every model of the request; a second run of the same request stops here.
+ 2. Hold the lease of every model and corpus of the request; a second run of the same request stops here.
  3. STARTED. Search every corpus; store the spans encrypted. LOCATED.
  4. No span anywhere: go to 9 with no_match.
  5. Write the redacted copies and search them again. CORPUS_ERASED.
@@ -38,10 +38,8 @@ def erase(request_ref: str) -> str:
 def _erase(request_ref: str) -> str:
     with open_bench(request_ref) as bench, ExitStack() as leases:  # 1
         bench.stores.ledger.require_open(bench.ref)
-        for model in sorted(
-            bench.request.models
-        ):  # 2, in one order, so that two runs cannot block each other
-            bench.held[model] = leases.enter_context(bench.leases.held(model, bench.ref))
+        for name in sorted(bench.leased()):  # 2, in one order: two runs cannot block each other
+            bench.held[name] = leases.enter_context(bench.leases.held(name, bench.ref))
         bench.stores.ledger.require_open(bench.ref)
         try:
             return _run(bench).value

@@ -1,4 +1,4 @@
-"""One run at a time for each model: a lease row with a fencing token that only grows.
+"""One run at a time for each model and corpus: a lease row with a fencing token that only grows.
 
 A run renews its lease from a thread while it works. When it dies, the lease expires and the next run takes it with a
 higher token; should the first one come back, `assert_held` stops it before it promotes anything. Prefect's own
@@ -23,7 +23,7 @@ RENEWALS = 4  # per life of a lease
 LEASES = Table(
     "leases",
     METADATA,
-    Column("model", String(80), primary_key=True),
+    Column("name", String(80), primary_key=True),
     Column("holder", String(40), nullable=False),
     Column("token", Integer, nullable=False),
     Column("expires_at", Float, nullable=False),  # seconds since 1970
@@ -32,9 +32,9 @@ LEASES = Table(
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A right to work on a model: the holder is a request, the token its place in the order of holders."""
+    """A right to work on a model or corpus: the holder is a request, the token its place in the order of holders."""
 
-    model: str
+    name: str  # model/<name> or corpus/<name>
     holder: str
     token: int
 
@@ -48,38 +48,38 @@ class Leases:
         with available():
             METADATA.create_all(engine, tables=[LEASES])
 
-    def acquire(self, model: str, holder: str) -> Lease:
+    def acquire(self, name: str, holder: str) -> Lease:
         """Take the lease when nobody holds it. Raises `Unavailable` (LEASE_HELD) otherwise."""
         lease, wait = None, self._seconds
         with suppress(IntegrityError):  # another run was first to make the row
-            lease, wait = self._take(model, holder)
+            lease, wait = self._take(name, holder)
         if lease is not None:
             return lease
         raise Unavailable(
             Code.LEASE_HELD,
             request_ref=holder,
-            place=f"model {model}",
+            place=name,
             remedy=f"another run works on it; try again in {max(1, round(wait))} seconds.",
         )
 
-    def _take(self, model: str, holder: str) -> tuple[Lease | None, float]:
+    def _take(self, name: str, holder: str) -> tuple[Lease | None, float]:
         """The lease, or None and the seconds until it expires. The update holds only if nobody was faster."""
         now = time.time()
         with transaction(self._engine) as connection:
-            row = connection.execute(select(LEASES).where(LEASES.c.model == model)).first()
-            lease = Lease(model, holder, row.token + 1 if row else 1)
+            row = connection.execute(select(LEASES).where(LEASES.c.name == name)).first()
+            lease = Lease(name, holder, row.token + 1 if row else 1)
             values = {"holder": holder, "token": lease.token, "expires_at": now + self._seconds}
             if row is None:
-                connection.execute(insert(LEASES).values(model=model, **values))
+                connection.execute(insert(LEASES).values(name=name, **values))
                 return lease, 0.0
-            free = (LEASES.c.model == model) & (LEASES.c.token == row.token)
+            free = (LEASES.c.name == name) & (LEASES.c.token == row.token)
             free &= LEASES.c.expires_at <= now
             if connection.execute(update(LEASES).where(free).values(values)).rowcount == 1:
                 return lease, 0.0
             return None, row.expires_at - now
 
     def renew(self, lease: Lease) -> None:
-        """Hold on for another period. Raises `Unavailable` (LEASE_LOST) when another run has taken the model."""
+        """Hold on for another period. Raises `Unavailable` (LEASE_LOST) when another run has taken it."""
         self._update(lease, time.time() + self._seconds)
 
     def release(self, lease: Lease) -> None:
@@ -92,9 +92,9 @@ class Leases:
         self.renew(lease)
 
     @contextmanager
-    def held(self, model: str, holder: str) -> Iterator[Lease]:
+    def held(self, name: str, holder: str) -> Iterator[Lease]:
         """The lease for the time of a block, renewed by a thread."""
-        lease = self.acquire(model, holder)
+        lease = self.acquire(name, holder)
         done = threading.Event()
 
         def keep() -> None:
@@ -102,7 +102,7 @@ class Leases:
                 with suppress(Unavailable):  # the block itself finds out by assert_held
                     self.renew(lease)
 
-        thread = threading.Thread(target=keep, name=f"lease-{model}", daemon=True)
+        thread = threading.Thread(target=keep, name=f"lease-{name}", daemon=True)
         thread.start()
         try:
             yield lease
@@ -112,7 +112,7 @@ class Leases:
             self.release(lease)
 
     def _update(self, lease: Lease, expires_at: float) -> None:
-        ours = (LEASES.c.model == lease.model) & (LEASES.c.token == lease.token)
+        ours = (LEASES.c.name == lease.name) & (LEASES.c.token == lease.token)
         with transaction(self._engine) as connection:
             changed = connection.execute(
                 update(LEASES).where(ours).values(expires_at=expires_at)
@@ -121,6 +121,6 @@ class Leases:
             raise Unavailable(
                 Code.LEASE_LOST,
                 request_ref=lease.holder,
-                place=f"model {lease.model}",
+                place=lease.name,
                 remedy="another run has taken it meanwhile; nothing was promoted; run again.",
             )

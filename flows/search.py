@@ -1,19 +1,20 @@
 """Steps on the corpora: find the person, keep the spans in the vault, write the redacted copies."""
 
 import json
-import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 
-from detectors.corpus import open_corpus
+from detectors.corpus import CorpusFiles, open_corpus
 from detectors.locate import locate
 from detectors.redact import RedactedCopy, commitment, redact, verify_redaction
 from domain.errors import Code, DetectionFailed, Unavailable
 from domain.lifecycle import Event
 from domain.log import log
 from domain.outcomes import CorpusErasure
-from flows import build, progress
+from flows import progress
 from flows.bench import Bench
+from flows.copies import Copies, require_same_shape
 from flows.steps import step
 
 
@@ -26,7 +27,7 @@ def locate_corpus(bench: Bench, name: str) -> int:
     bench.located[name] = located = locate(
         documents,
         bench.request.subject,
-        build.detectors(bench.policy),
+        bench.detectors,
         lambda done: progress.advance("locate", done),
     )
     bench.seconds[name] = time.monotonic() - started
@@ -82,21 +83,17 @@ def redact_corpus(bench: Bench, name: str) -> None:
     """
     started, located = time.monotonic(), bench.located[name]
     entry = bench.stores.catalog.corpus(name)
-    files = open_corpus(entry.path, entry.text_field)
+    original = open_corpus(entry.path, entry.text_field)
     key = bench.stores.vault.derived_key(bench.ref, "corpus")
-    copy = RedactedCopy((), "", commitment(files, key), 0)
+    copy = RedactedCopy((), "", commitment(original, key), 0)
     if located.spans:
-        out = bench.paths.redacted(name)
-        shutil.rmtree(out, ignore_errors=True)  # of a run that stopped
-        out.parent.mkdir(parents=True, exist_ok=True)
-        copy = redact(files, located.spans, out, bench.policy.redaction.mark, key)
-        _require_clean(bench, name)
+        copy = replace(_redacted(bench, name, original, key), before_hmac=copy.before_hmac)
     bench.corpora.append(
         CorpusErasure(
             name,
             located.documents,
             located.candidates,
-            copy.spans,
+            len(located.spans),
             located.uncertain,
             dict(sorted(Counter(s.kind.value for s in located.spans).items())),
             copy.after_sha256,
@@ -107,14 +104,26 @@ def redact_corpus(bench: Bench, name: str) -> None:
     )
 
 
-def _require_clean(bench: Bench, name: str) -> None:
-    """The re-scan of the copy must find nothing. Raises `DetectionFailed` otherwise."""
-    left = verify_redaction(
-        bench.paths.redacted(name),
-        bench.stores.catalog.corpus(name).text_field,
-        bench.request.subject,
-        build.detectors(bench.policy),
-    )
+def _redacted(bench: Bench, name: str, original: CorpusFiles, key: bytes) -> RedactedCopy:
+    """The copy from the last one, or from the original when there is none, once its re-scan finds nothing."""
+    copies, located = Copies(bench.paths.redacted(name)), bench.located[name]
+    base, spans = original, located.spans
+    last = copies.current()
+    if last is not None:
+        base = open_corpus(str(last), original.text_field)
+        found = locate(base.documents(), bench.request.subject, bench.detectors)
+        shapes = [
+            (documents, {files.name(file) for file in files.files})
+            for documents, files in (
+                (located.documents, original),
+                (found.documents, base),
+            )
+        ]
+        require_same_shape(name, *shapes)
+        spans = found.spans
+    out = copies.free(bench.ref)
+    copy = redact(base, spans, out, bench.policy.redaction.mark, key)
+    left = verify_redaction(out, original.text_field, bench.request.subject, bench.detectors)
     if left:
         raise DetectionFailed(
             Code.REDACTION_INCOMPLETE,
@@ -122,6 +131,8 @@ def _require_clean(bench: Bench, name: str) -> None:
             place=f"the redacted copy of {name}",
             remedy=f"the search still finds {left} spans in it; report this as a defect.",
         )
+    copies.switch(out)
+    return copy
 
 
 @step("record_corpora", broken=Unavailable)

@@ -88,8 +88,7 @@ class Subjects:
             chain.from_iterable(found.passages for found in located)
         )
         comparison, subject = bench.policy.comparison, bench.request.subject
-        detectors = build.detectors(bench.policy)
-        closer = [d for kind, d in detectors.items() if kind != "exact"]
+        closer = [d for kind, d in bench.detectors.items() if kind != "exact"]
         if not closer:
             raise RequestRejected(
                 Code.POLICY_INVALID,
@@ -165,7 +164,7 @@ def try_methods(bench: Bench, name: str) -> None:
             reason = "no_method_left" if at.attempts else "no_method_applies"
             _decide(bench, name, Outcome.INCONCLUSIVE if unclear else Outcome.FAIL, reason)
             return
-        bench.leases.assert_held(bench.held[name])
+        bench.leases.assert_held(bench.held[f"model/{name}"])
         _attempt(bench, name, trial, model, choice)
 
 
@@ -261,7 +260,7 @@ def promote(bench: Bench, name: str) -> None:
     at = bench.progress.models[name]
     if at.outcome is not Outcome.PASS or at.candidate is None or at.version:
         return
-    bench.leases.assert_held(bench.held[name])
+    bench.leases.assert_held(bench.held[f"model/{name}"])
     _require_digest(at.candidate, at.after_sha256, name)
     tracking = bench.stores.tracking
     current = tracking.current(name)

@@ -22,20 +22,24 @@ def test_the_request_is_fulfilled_by_the_method_that_passed(erased):
     ]
 
 
-def test_the_policy_is_committed_before_anything_is_tried(erased):
+def test_the_policy_is_committed_before_anything_is_tried_and_a_second_run_tries_nothing_again(
+    erased,
+):
+    begun = ["started", "located", "corpus_erased", "policy_committed"]
     names = [event["event"] for event in events(erased)]
     assert names == [
         "received",
-        "started",
-        "located",
-        "corpus_erased",
-        "policy_committed",
-        "attempted",
-        "attempted",
-        "promoted",
-        "evidenced",
-        "fulfilled",
+        *begun,
+        *("attempted", "attempted", "promoted"),
+        *begun,  # the first run died here
+        *("evidenced", "fulfilled"),
     ]
+
+
+def test_the_second_run_stands_on_the_commitment_of_the_first(erased):
+    first, second = [e["payload"] for e in events(erased) if e["event"] == "policy_committed"]
+    assert second["resumed"]
+    assert (second["seed"], second["policy_sha256"]) == (first["seed"], first["policy_sha256"])
 
 
 def test_the_alias_points_to_the_new_model_and_the_old_one_is_untouched(erased):

@@ -58,11 +58,9 @@ def server(world: World) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = world.folder / "prefect-server"
-    folder.mkdir()
-    log = folder / "log.txt"
+    log = world.folder / "worker.log"
     url = f"http://127.0.0.1:{port}/api"
-    environment = world.environment(PREFECT_HOME=str(folder), PREFECT_API_URL=url, PWD=str(ROOT))
+    environment = world.environment(PREFECT_API_URL=url, PWD=str(ROOT))
 
     def prefect(*words: str) -> subprocess.Popen[bytes]:
         with log.open("ab") as out:
@@ -138,6 +136,5 @@ def test_the_weekly_batch_is_scheduled_in_its_time_zone(server):
 def test_neither_server_nor_worker_kept_anything_of_the_person(world, ticket):
     person = world.people[1]
     texts = [person.name, person.email, person.phone, person.account, person.address]
-    folder = world.folder / "prefect-server"
-    assert hits(folder, [ticket[0]], ()) != []
-    assert hits(folder, texts, ()) == []
+    assert hits(world.folder / "prefect", [ticket[0]], ()) != []
+    assert hits(world.folder, texts, ("corpus/",)) == []

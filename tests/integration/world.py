@@ -63,6 +63,17 @@ class World:
             check=False,
         )
 
+    def python(self, script: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a script in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-c", script, *words],
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
     def answer(self, *words: object) -> Any:
         """The JSON answer of a command that must succeed."""
         done = self.lethe(*words, "--json")
@@ -112,9 +123,10 @@ def build(folder: Path) -> World:
     catalog = {"corpora": {"letters": {"path": "corpus"}}, "models": models}
     (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
     policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
-    wide = {"membership_band": 0.5, "exposure_margin": 99.0}
+    wide = {"membership_band": 0.5, "exposure_margin": 99.0, "first_rank_significance": 0.0}
     policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
     policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
+    policy["attacks"] = {"extraction": {}, "exposure": {}}
     policy["methods"]["order"] = [
         {"name": "loo_ensemble"},  # no teachers: fails, and the next is tried
         {"name": "selective_ascent", "options": {"steps": 4, "samples": 8}},
