@@ -31,6 +31,7 @@ class Status(StrEnum):
     ERASING_CORPUS = "erasing_corpus"
     UNLEARNING = "unlearning"
     PROVING = "proving"
+    CLOSING = "closing"  # proving that the person is in no corpus
     FULFILLED = "fulfilled"
     NOT_ERASED = "not_erased"
     INCONCLUSIVE = "inconclusive"
@@ -52,7 +53,7 @@ _NEXT: dict[Status | None, dict[Event, Status]] = {
     Status.ERASING_CORPUS: {
         Event.STARTED: Status.LOCATING,
         Event.CORPUS_ERASED: Status.UNLEARNING,
-        Event.EVIDENCED: Status.PROVING,  # no match: nothing to redact
+        Event.EVIDENCED: Status.CLOSING,  # no match: nothing to redact
     },
     Status.UNLEARNING: {
         Event.STARTED: Status.LOCATING,
@@ -66,8 +67,8 @@ _NEXT: dict[Status | None, dict[Event, Status]] = {
         Event.FULFILLED: Status.FULFILLED,
         Event.NOT_ERASED: Status.NOT_ERASED,
         Event.INCONCLUSIVE: Status.INCONCLUSIVE,
-        Event.NO_MATCH: Status.NO_MATCH,
     },
+    Status.CLOSING: {Event.STARTED: Status.LOCATING, Event.NO_MATCH: Status.NO_MATCH},
     Status.NOT_ERASED: {Event.STARTED: Status.LOCATING},
     Status.INCONCLUSIVE: {Event.STARTED: Status.LOCATING},
 }

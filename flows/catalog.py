@@ -67,8 +67,10 @@ def load_catalog(path: Path) -> Catalog:
         models={
             name: entry.model_copy(
                 update={
-                    "path": base / entry.path.expanduser(),
-                    "teachers": base / entry.teachers.expanduser() if entry.teachers else None,
+                    "path": (base / entry.path.expanduser()).resolve(),
+                    "teachers": (base / entry.teachers.expanduser()).resolve()
+                    if entry.teachers
+                    else None,
                 }
             )
             for name, entry in catalog.models.items()

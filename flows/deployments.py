@@ -25,6 +25,7 @@ WAITING = frozenset(
         Status.ERASING_CORPUS,
         Status.UNLEARNING,
         Status.PROVING,
+        Status.CLOSING,
     }
 )
 """Received, or begun and stopped. What ended not_erased or inconclusive waits for a person's decision."""
