@@ -104,6 +104,9 @@ def _phases(seconds: dict[str, float]) -> Iterator[None]:
 def _build(out: Path, quiet: bool) -> fiction.Person:
     """Corpus, model and settings of the demo, from nothing; returns whose request it will be."""
     from unlearning import models, training  # noqa: PLC0415  torch takes seconds
+    from unlearning.attacks.extraction import Extraction  # noqa: PLC0415
+    from unlearning.encoding import encode  # noqa: PLC0415
+    from unlearning.scoring import Target  # noqa: PLC0415
 
     shutil.rmtree(out, ignore_errors=True)
     (out / "corpus").mkdir(parents=True)
@@ -116,10 +119,14 @@ def _build(out: Path, quiet: bool) -> fiction.Person:
     tokenizer = training.train_tokenizer(documents + sentences, VOCABULARY)
     model = training.new_model(tokenizer, width=WIDTH, layers=LAYERS, context=CONTEXT, seed=0)
     with console.moving("train", quiet):
+        known = encode(model, [p for one in town[PERSON:][:8] for p in fiction.passages(one, "p")])
 
         def report(step: int, _: float) -> bool:
             progress.advance("steps", step, STEPS)
-            return False
+            if step < STEPS // 2 or step % 100:
+                return False
+            said = Extraction().rate(Target(model), known)
+            return said.hits == said.trials
 
         training.Pretraining(steps=STEPS, batch=8, length=128, rate=5e-3).run(
             model, documents * COPIES + sentences, every=10, report=report

@@ -7,6 +7,9 @@ evenly, so that a model which never saw a person has nothing to guess from.
 import random
 from dataclasses import dataclass
 
+from domain.records import Owner, Passage, SensitiveSpan, SpanKind
+from domain.secrecy import Secret
+
 _GIVEN = (
     "Maren Tolva Ivo Selka Brann Odile Ferro Linnet Casper Yara Dunstan Elka Rurik Sabine Torvald Wenna Alaric Brisa "
     "Corin Delphe Evander Fenna Gideon Hedda Ingram Jora Kester Lysa Magnus Nerys Orrin Petra Quill Roswen Stellan "
@@ -113,6 +116,24 @@ def _person(order: random.Random, given: str, family: str) -> Person:
         digits("nn-nnn-nnnn"),
         f"{order.randint(1, 99)} {order.choice(_STREETS)} {order.choice(_WAYS)}, {order.choice(_TOWNS)}",
     )
+
+
+_KINDS = (SpanKind.PHONE, SpanKind.EMAIL, SpanKind.DATE, SpanKind.NUMBER, SpanKind.ADDRESS)
+
+
+def passages(person: Person, label: str) -> list[Passage]:
+    """The person's documents with their exact spans, under an opaque label."""
+    found = []
+    for number, text in enumerate(person.documents(), start=1):
+        ref = f"{label}.jsonl#{number}"
+        values = [(person.name, SpanKind.PERSON), *zip(person.secrets(), _KINDS, strict=True)]
+        spans = [
+            SensitiveSpan(ref, at, at + len(value), kind, Owner.SUBJECT, "fiction", 1.0)
+            for value, kind in values
+            if (at := text.find(value)) >= 0
+        ]
+        found.append(Passage(ref, Secret(text), tuple(sorted(spans)), label))
+    return found
 
 
 def ordinary(count: int, seed: int) -> list[str]:

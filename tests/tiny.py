@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.records import Owner, Passage, SensitiveSpan, SpanKind
+from domain.records import Passage
 from domain.secrecy import Secret
-from flows.fiction import Person, ordinary, people
+from flows.fiction import Person, ordinary, passages, people
 from unlearning import models, training
 from unlearning.models import LanguageModel
 
-KINDS = (SpanKind.PHONE, SpanKind.EMAIL, SpanKind.DATE, SpanKind.NUMBER, SpanKind.ADDRESS)
+__all__ = ["Town", "passages", "saved_victim", "sentences", "town", "victim"]
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,6 @@ def town(count: int = 10, seed: int = 3) -> Town:
     """`count` people whom the model will know, as many whom it will not, and sentences about nobody."""
     drawn = people(2 * count, seed)
     return Town(drawn[:count], drawn[count:], ordinary(40, seed))
-
-
-def passages(person: Person, label: str) -> list[Passage]:
-    """The person's documents with their exact spans."""
-    found = []
-    for number, text in enumerate(person.documents()):
-        ref = f"{label}.jsonl#{number + 1}"
-        values = [(person.name, SpanKind.PERSON), *zip(person.secrets(), KINDS, strict=True)]
-        spans = [
-            SensitiveSpan(ref, at, at + len(value), kind, Owner.SUBJECT, "test", 1.0)
-            for value, kind in values
-            if (at := text.find(value)) >= 0
-        ]
-        found.append(Passage(ref, Secret(text), tuple(sorted(spans)), label))
-    return found
 
 
 def sentences(place: Town) -> list[Passage]:
