@@ -88,6 +88,13 @@ def test_catalog_paths_are_taken_from_the_folder_of_the_catalog(lethe_home):
     assert catalog.model("assistant").path == lethe_home / "model"
 
 
+def test_a_model_path_has_one_spelling_whatever_the_catalog_writes(tmp_path):
+    (tmp_path / "here").mkdir()
+    file = tmp_path / "here" / "catalog.yaml"
+    file.write_text("corpora: {c: {path: c}}\nmodels: {m: {path: ../there/./m, corpora: [c]}}\n")
+    assert load_catalog(file).model("m").path == (tmp_path / "there" / "m").resolve()
+
+
 def test_a_model_of_an_unlisted_corpus_is_refused(lethe_home):
     path = lethe_home / "catalog.yaml"
     path.write_text(path.read_text().replace("[letters]", "[lost]"))
