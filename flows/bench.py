@@ -1,4 +1,4 @@
-"""What one run works with: the request, the policy, the stores, and what was found so far. Lives in one process only."""
+"""What one run works with: the request, the policy, the stores, and what was found. Lives in one process only."""
 
 import hashlib
 from collections.abc import Iterator

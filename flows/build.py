@@ -51,7 +51,7 @@ def attacks(policy: Policy) -> dict[str, "Attack"]:
 
 
 def thresholds(policy: Policy) -> "Thresholds":
-    """The bounds of the verdict, from the sections thresholds and utility. Raises `RequestRejected` (POLICY_INVALID)."""
+    """The bounds of the verdict: sections thresholds and utility. Raises `RequestRejected` (POLICY_INVALID)."""
     from unlearning.verdict import Thresholds  # noqa: PLC0415
 
     named = {**policy.thresholds, **policy.utility}

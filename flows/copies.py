@@ -1,4 +1,4 @@
-"""The redacted copies of one corpus: each is made from the one before, so that the newest lacks everybody erased so far.
+"""The redacted copies of one corpus: each is made from the one before, so the newest lacks everybody erased so far.
 
 `current` in the corpus' folder is a link to the newest; that is what the next training run reads. Older copies hold
 people who were erased later, and are removed once the new one is in its place.

@@ -1,4 +1,4 @@
-"""What is missing or unsafe on this machine, and the remedy: one check after the other, none of which stops the next."""
+"""What is missing or unsafe on this machine, and the remedy: one check after the other, none stops the next."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """What happened to each request: append-only events in one hash chain. Status is a fold over them and stored nowhere.
 
-Every event names the hash of the event before it, over all requests, so that a row that was changed, taken out or put in
-breaks the chain. The end of the chain is not protected by itself: an exported `head()` is what a later one must contain.
+Every event names the hash of the event before it, over all requests, so that a row that was changed, taken out or put
+in breaks the chain. The end of the chain is not protected by itself: a later one must contain an exported `head()`.
 The database refuses UPDATE and DELETE by triggers; who owns the database can drop them, and the chain then shows it.
 """
 

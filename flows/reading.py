@@ -80,7 +80,7 @@ def read_yaml(path: Path, code: Code, *, plain: bool = False) -> dict[str, Any]:
 
 
 def validated(model: type[Model], value: object, *, name: str, code: Code) -> Model:
-    """`value` as a `model`. Raises `RequestRejected` with one sentence that names the first wrong key, never its value."""
+    """`value` as a `model`. Raises `RequestRejected` with one sentence naming the first wrong key, never its value."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

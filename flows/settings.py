@@ -14,7 +14,7 @@ PREFIX = "LETHE_"
 class Settings(BaseSettings):
     """Paths and URLs.
 
-    `home` holds everything Lethe writes: keys, the database, redacted corpora, candidates, evidence. The others lie in it
+    `home` holds everything Lethe writes: keys, the database, redacted corpora, candidates, evidence. Others lie in it
     unless they are named.
     """
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -73,6 +74,22 @@ class World:
             timeout=300,
             check=False,
         )
+
+    def pulled_plug(self, script: str, *words: str, **more: str) -> str:
+        """Run a script that ends itself with code 9; then kill what it leaves running. Returns what it printed."""
+        log = self.folder / "plug.log"
+        with log.open("wb") as out:  # a pipe would be held open by Prefect's server
+            running = subprocess.Popen(
+                [sys.executable, "-c", script, *words],
+                env=self.environment(**more),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            code = running.wait(300)
+            os.killpg(running.pid, signal.SIGKILL)
+        assert code == 9, log.read_text()
+        return log.read_text()
 
     def answer(self, *words: object) -> Any:
         """The JSON answer of a command that must succeed."""
