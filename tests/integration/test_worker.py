@@ -83,8 +83,17 @@ def server(world: World) -> Iterator[Server]:
         yield server
     finally:
         for process in reversed(running):
-            process.terminate()
-            process.wait(30)
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """A worker may wait for its next poll before it heeds a polite word."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(20)
 
 
 def _wait_for(server: Server) -> None:
