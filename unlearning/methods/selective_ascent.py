@@ -30,7 +30,7 @@ class SelectiveAscent:
     Attributes:
         cap_share: each token's cap, as a share of the mean nll of strangers' tokens in the same place, on the original
             model. Below one half the final loss ends near theirs, because tokens go on falling together after each has
-            reached its cap (measured on LUME people: membership AUC by loss .56, .43, .35 at .3, .4, .5).
+            reached its cap.
         retain, rehearsal: weights of the two KL terms (5 and 5: reference measurement).
         steps: optimiser steps at most.
         rate: learning rate of Adam.
