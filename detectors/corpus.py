@@ -160,7 +160,7 @@ def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
             raise _kind(given.name)
     else:
         root = _fixed_part(path)
-        found = [Path(name) for name in glob.glob(path, recursive=True)]  # noqa: PTH207
+        found = [Path(name) for name in glob.glob(path, recursive=True)]  # noqa: PTH207  may be absolute
         found = [file for file in found if file.is_file()]
         for file in found:
             if file.suffix not in SUFFIXES:

@@ -75,7 +75,7 @@ def _parse(text: str, *, day_first: bool) -> date | None:
     try:
         one, two = (
             parser.parse(text, dayfirst=day_first, default=default).date()
-            for default in (datetime(1904, 1, 1), datetime(1908, 2, 2))  # noqa: DTZ001
+            for default in (datetime(1904, 1, 1), datetime(1908, 2, 2))  # noqa: DTZ001  dates only
         )
     except (
         ValueError,
