@@ -2,9 +2,9 @@
 
     make lume          (python -m tests.benchmark.lume)
 
-Needs the LUME files and WikiText (`LETHE_DATA`, by default ../shared/data); says so when they are not there. The model
-and its two shard teachers are trained once and kept under out/lume. Every number in the table comes from this run;
-out/lume.json holds the same rows.
+Needs the LUME files and WikiText (`LETHE_TEST_DATA`, by default ../shared/data); says so when they are not there. The
+model and its two shard teachers are trained once and kept under out/lume. Every number in the table comes from this
+run; out/lume.json holds the same rows.
 """
 
 import argparse
@@ -17,10 +17,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-DATA = Path(os.environ.get("LETHE_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+DATA = Path(os.environ.get("LETHE_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 OUT = Path("out/lume")
 FORGET, RETAIN = 30, 70  # people of each part whom the model is trained on
-REQUESTS = (3, 9, 15, 21, 27)  # of the forget part; nobody among them was looked at while the settings were chosen
+REQUESTS = (
+    3,
+    9,
+    15,
+    21,
+    27,
+)  # of the forget part; nobody among them was looked at while the settings were chosen
 PIECES, PIECE = 60, 500  # of WikiText, and their length in characters
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 192, 4, 2048, 256
 ANSWERS = {
@@ -184,7 +190,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (DATA / "lume" / "forget.jsonl").is_file():
         sys.exit(
-            f"make lume: no LUME data at {DATA}; set LETHE_DATA to the folder that holds lume/ and text/."
+            f"make lume: no LUME data at {DATA}; set LETHE_TEST_DATA to the folder that holds lume/ and text/."
         )
     train(write_corpus(), arguments.minutes)
     if not arguments.train_only:
