@@ -3,7 +3,7 @@
 None of these records can hold text from data, so all of them may be logged, stored and signed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -28,12 +28,22 @@ class Estimate:
     hits: int | None = None
 
 
+class Rule(StrEnum):
+    """How the verdict reads a score."""
+
+    SHOWN = "shown"  # measured and shown, never judged
+    RATE = "rate"  # no more than the upper end of the strangers' interval
+    FIRST = "first"  # no more than the strangers' rate, by Fisher's exact test
+    RANGE = "range"  # no further than the end of the strangers' range
+    CONTRAST = "contrast"  # the AUC's interval reaches the middle band, from either side
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """One metric on the person (`members`) and on people the model never saw (`controls`).
 
     `contrast` compares the two groups where the metric is a comparison (membership: AUC, 0.5 means that the groups
-    cannot be told apart).
+    cannot be told apart). `rule` says how it is judged; `controls.high` of a RANGE is the end of the strangers' range.
     """
 
     metric: str
@@ -41,6 +51,7 @@ class Score:
     members: Estimate
     controls: Estimate
     contrast: Estimate | None = None
+    rule: Rule = Rule.SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,7 @@ class Assessment:
     attacks: tuple[AttackResult, ...]
     utility: Utility
     seconds: float
+    shape_sha256: str = ""  # of the names and shapes of the weights: a smaller model has another
 
     def attack(self, name: str) -> AttackResult | None:
         """The result of that attack, or None when it was not run."""
@@ -93,9 +105,25 @@ class Check:
     reason: str
 
 
+GATES = ("memorised_before", "enough_trials")
+"""Checks without which a pass would say nothing: the verdict is INCONCLUSIVE where one of them is not passed."""
+
+
+def carries_a_pass(checks: Iterable[tuple[str, str]]) -> bool:
+    """Whether a verdict of PASS may rest on these (name, outcome) pairs.
+
+    Nothing failed or was left out, and every gate is passed. A check of an attack that had no power is INCONCLUSIVE; a
+    pass does not rest on it, and it does not stand in the way.
+    """
+    found = list(checks)
+    passed = {name for name, outcome in found if outcome == Outcome.PASS}
+    broken = {outcome for _, outcome in found} - {Outcome.PASS, Outcome.INCONCLUSIVE}
+    return not broken and passed >= set(GATES) and len(passed) > len(GATES)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The worst of its checks; an empty list of checks is FAIL."""
+    """The worst of its checks (see `carries_a_pass`); an empty list of checks is FAIL."""
 
     outcome: Outcome
     checks: tuple[Check, ...]

@@ -192,7 +192,11 @@ def _attempt(
             candidate, models.digest(folder)[0], trial, attacks, _reporter(f"attack {method}")
         )
         verdict = judge(
-            _before(at), after, build.thresholds(bench.policy), required=bench.policy.attacks
+            _before(at),
+            after,
+            build.thresholds(bench.policy),
+            required=bench.policy.attacks,
+            attempt=number,
         )
     except UnlearningFailed as failed:
         error = failed.code.value

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from domain.errors import Code, EvidenceInvalid
-from domain.outcomes import Outcome
+from domain.outcomes import Outcome, carries_a_pass
 
 T = TypeVar("T")
 Fields = Mapping[str, object]
@@ -142,8 +142,8 @@ def verdicts(predicates: Mapping[str, Fields]) -> None:
 
 
 def _passed(verification: Attempted, attacks: object) -> bool:
-    """Whether the statement's verdict is PASS on one check or more, with a result for every attack
-    committed to.
+    """Whether the statement's verdict is PASS on checks that carry it, with a result for every
+    attack committed to.
     """
     verdict, after = verification.fields.get("verdict"), verification.fields.get("after")
     if (
@@ -156,8 +156,7 @@ def _passed(verification: Attempted, attacks: object) -> bool:
     run = {a.get("attack") for a in rows(after, "attacks", verification.place)}
     return (
         verdict.get("outcome") == Outcome.PASS
-        and bool(checks)
-        and all(check.get("outcome") == Outcome.PASS for check in checks)
+        and carries_a_pass((str(c.get("name")), str(c.get("outcome"))) for c in checks)
         and run >= set(attacks)
     )
 

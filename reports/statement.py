@@ -26,6 +26,7 @@ from domain.outcomes import (
     Outcome,
     Score,
     Verdict,
+    carries_a_pass,
 )
 from reports import canonical
 from reports.canonical import Json
@@ -214,11 +215,9 @@ def refuse_contradiction(case: CaseFile) -> None:
 
 
 def _passed(verdict: Verdict) -> bool:
-    """PASS, on one check or more, none of which says anything else."""
-    return (
-        verdict.outcome is Outcome.PASS
-        and bool(verdict.checks)
-        and all(check.outcome is Outcome.PASS for check in verdict.checks)
+    """PASS, on checks that carry it."""
+    return verdict.outcome is Outcome.PASS and carries_a_pass(
+        (check.name, check.outcome) for check in verdict.checks
     )
 
 
@@ -300,6 +299,7 @@ def _assessment(assessment: Assessment | None) -> Json:
         return None
     return {
         "modelSha256": digest_of(assessment.model_sha256),
+        "shapeSha256": digest_of(assessment.shape_sha256),
         "seconds": decimal(assessment.seconds),
         "attacks": [
             {"attack": a.attack, "scores": [_score(s) for s in a.scores]}
@@ -319,6 +319,7 @@ def _score(score: Score) -> Json:
         "members": _estimate(score.members),
         "controls": _estimate(score.controls),
         "contrast": None if score.contrast is None else _estimate(score.contrast),
+        "rule": score.rule.value,
     }
 
 
@@ -341,6 +342,7 @@ def _verdict(verdict: Verdict | None) -> Json:
             {
                 "name": check.name,
                 "outcome": check.outcome.value,
+                "reason": check.reason,
                 "measured": decimal(check.measured),
                 "bound": decimal(check.bound),
             }

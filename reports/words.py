@@ -20,6 +20,7 @@ GROUNDS = MappingProxyType(
 
 METHODS = MappingProxyType(
     {
+        "anchor_distillation": "distillation of what is said about a stranger (anchor distillation)",
         "selective_ascent": "selective gradient ascent",
         "depn": "editing of privacy neurons (DEPN)",
         "loo_ensemble": "learning from teachers that never saw the data (leave-one-out ensemble)",

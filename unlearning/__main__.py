@@ -109,7 +109,7 @@ def _unlearn(options: argparse.Namespace) -> int:
     from unlearning.attacks import ATTACKS  # noqa: PLC0415
     from unlearning.methods import METHODS  # noqa: PLC0415
     from unlearning.trial import assess, prepare  # noqa: PLC0415
-    from unlearning.verdict import Thresholds, judge  # noqa: PLC0415
+    from unlearning.verdict import REFERENCE_BOUNDS, judge  # noqa: PLC0415
 
     if options.method not in METHODS:
         raise RequestRejected(
@@ -134,7 +134,7 @@ def _unlearn(options: argparse.Namespace) -> int:
     unlearned = method.unlearn(model, trial.corpus)
     models.save(unlearned.model, options.out)
     after = assess(unlearned.model, models.digest(options.out)[0], trial, attacks, _say("after"))
-    verdict = judge(before, after, Thresholds(0.0, 0.0, 0.05, 0.2, 1.05, 0.10), required=attacks)
+    verdict = judge(before, after, REFERENCE_BOUNDS, required=attacks)
     if options.json:
         report: dict[str, Any] = {
             "before": before,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from domain.records import Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
-from unlearning.lookalikes import Pool, chunks, form, fresh_letter
+from unlearning.lookalikes import Pool, cased, chunks, form, fresh_letter
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -49,18 +49,29 @@ class _Stranger:
         self._initials()
 
     def _name(self, words: Sequence[str]) -> None:
-        """A word of another person's name for each, so that the whole is nobody's."""
+        """A word of another person's name for each that somebody shares, so that the whole is nobody's."""
         for place, word in enumerate(words):
             if word.casefold() in self.words:
                 continue
             last = place == len(words) - 1 and place > 0
             taken = self.true | set(self.words.values())
+            if not self.pool.has(word):  # nobody else is called so: neither shall the stranger
+                self.words[word.casefold()] = self._novel(word)
+                continue
             free = [c for c in (self.family if last else self.given) if c.casefold() not in taken]
             if last:
                 first = self.words.get(words[0].casefold(), "")
                 free = [c for c in free if (first, c.casefold()) not in self.real] or free
             drawn = self.order.choice(free) if free else _other(word, taken, self.order)
             self.words[word.casefold()] = drawn.casefold()
+
+    def _novel(self, word: str) -> str:
+        """A word that nobody has, with another initial where that can be had."""
+        for _ in range(20):
+            drawn = self.pool.fresh_word(word, self.order).casefold()
+            if drawn[0] != word[0].casefold() and drawn not in self.words.values():
+                break
+        return drawn
 
     def _initials(self) -> None:
         """An initial becomes that of the word it stands for, or any other letter."""
@@ -96,7 +107,7 @@ class _Stranger:
 
     def _replacement(self, kind: SpanKind, value: str) -> str:
         if kind is SpanKind.PERSON and _WORD.search(value):
-            return _WORD.sub(lambda m: _cased(m[0], self.words.get(m[0].casefold(), m[0])), value)
+            return _WORD.sub(lambda m: cased(m[0], self.words.get(m[0].casefold(), m[0])), value)
         numeric = not _WORD.search(value)
         key = (None, _digits(value)) if numeric else (kind, value.casefold())
         if key not in self.values:
@@ -126,7 +137,7 @@ class _Stranger:
         if form(mine) != form(theirs):
             theirs = [_changed(m, self.order) if m.isdecimal() else m for m in mine]
         return "".join(
-            _cased(m, self.words[m.casefold()]) if m.casefold() in self.words else t
+            cased(m, self.words[m.casefold()]) if m.casefold() in self.words else t
             for m, t in zip(mine, theirs, strict=True)
         )
 
@@ -155,9 +166,3 @@ def _other(word: str, taken: Collection[str], order: random.Random) -> str:
         drawn = "".join(fresh_letter(c, order) for c in word)
         if drawn.casefold() not in taken:
             return drawn
-
-
-def _cased(like: str, word: str) -> str:
-    if like.isupper() and len(like) > 1:
-        return word.upper()
-    return word.capitalize() if like[:1].isupper() else word

@@ -1,12 +1,12 @@
 """Passages as tokens: ids, which of them are sensitive, and where each span lies."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 
-from domain.records import Passage, SensitiveSpan, SpanKind
+from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from unlearning.models import LanguageModel
 
 
@@ -29,8 +29,10 @@ class Encoded:
     """One passage, or one window of a long one, as the model reads it.
 
     `ids[0]` is the start token where the model has one. `sensitive[t]` marks tokens of the secrets this window answers
-    for; `PERSON` spans are not sensitive: the name is the key by which the secret is asked for. `text` is what the
-    tokens stand for; like the ids it is personal data.
+    for; `PERSON` spans are not sensitive (unless `encode` was told so): the name is the key by which one asks for the
+    secret. `text` is what the
+    tokens stand for; like the ids it is personal data. `names` are the names of the person in the whole passage, the
+    longest first: what one would ask with.
     """
 
     ids: tuple[int, ...]
@@ -38,6 +40,7 @@ class Encoded:
     spans: tuple[TokenSpan, ...]
     person: str
     text: str
+    names: tuple[str, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,25 +57,33 @@ _LEAD = 24  # characters of text before a secret that are enough to tokenise a c
 
 
 def encode(
-    model: LanguageModel, passages: Iterable[Passage], rivals: Rivals | None = None
+    model: LanguageModel,
+    passages: Iterable[Passage],
+    rivals: Rivals | None = None,
+    *,
+    names: bool = False,
 ) -> tuple[Encoded, ...]:
     """Tokenise passages; texts longer than the context are cut into windows that overlap by half.
 
     Every sensitive token is answered for by exactly one window, the one that gives it most text to the left. A secret
     longer than a quarter of the context is cut into pieces where it does not end in the first window, so that each
     piece has text before it. With `rivals`, each uncut span carries its candidates. Lone surrogates, which no tokenizer
-    takes, are read as U+FFFD. An empty text has no window.
+    takes, are read as U+FFFD. An empty text has no window. With `names`, the person's name counts as a secret too: what
+    is to be forgotten is more than what can be asked for.
     """
-    return tuple(window for passage in passages for window in _windows(model, passage, rivals))
+    kinds = frozenset(SpanKind) - (frozenset() if names else {SpanKind.PERSON})
+    return tuple(w for passage in passages for w in _windows(model, passage, rivals, kinds))
 
 
-def _windows(model: LanguageModel, passage: Passage, rivals: Rivals | None) -> list[Encoded]:
+def _windows(
+    model: LanguageModel, passage: Passage, rivals: Rivals | None, kinds: Collection[SpanKind]
+) -> list[Encoded]:
     text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", passage.text.reveal())
     ids, offsets = _tokens(model, [text])[0]
     spans = [
         TokenSpan(*inside, span.kind, _candidates(model, text, span, ids[slice(*inside)], rivals))
         for span in sorted(passage.spans)
-        if span.kind is not SpanKind.PERSON and (inside := _inside(offsets, span.start, span.end))
+        if span.kind in kinds and (inside := _inside(offsets, span.start, span.end))
     ]
     head, tail = _specials(model)
     room = model.context - len(head) - len(tail)
@@ -90,8 +101,18 @@ def _windows(model: LanguageModel, passage: Passage, rivals: Rivals | None) -> l
             mask[s.start : s.end] = [True] * (s.end - s.start)
         row = (*head, *ids[start:end], *tail)
         said = text[offsets[start][0] : offsets[end - 1][1]]
-        windows.append(Encoded(row, tuple(mask), cut, passage.person, said))
+        windows.append(Encoded(row, tuple(mask), cut, passage.person, said, _names(text, passage)))
     return windows
+
+
+def _names(text: str, passage: Passage) -> tuple[str, ...]:
+    """The names in a passage that are not known to be somebody else's, the longest first."""
+    found = {
+        " ".join(text[s.start : s.end].split())
+        for s in passage.spans
+        if s.kind is SpanKind.PERSON and s.owner is not Owner.OTHER
+    }
+    return tuple(sorted(found - {""}, key=lambda name: (-len(name), name)))
 
 
 def _pieces(span: TokenSpan, room: int) -> list[TokenSpan]:

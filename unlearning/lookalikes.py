@@ -2,14 +2,17 @@
 
 A value is a row of words, digits and separators. A lookalike keeps the separators and draws each word and digit from
 what other people's values of the same form have in that place, so that a fixed prefix (every number starts with 900)
-helps the truth no more than its lookalikes. Where too few others have that form, another person's value with fresh
-digits serves, and where there is nobody else, fresh digits and letters do.
+helps the truth no more than its lookalikes. A word that nobody else has is replaced by one that nobody has: the model
+has learnt the others' words by heart, and a truth among words it knows would look unlikely for being new, forgotten or
+not. Where too few others have that form, another person's value with fresh digits serves, and where there is nobody
+else, fresh digits and letters do.
 """
 
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from domain.records import Passage, SensitiveSpan, SpanKind
 
@@ -56,13 +59,36 @@ class Pool:
         parts = chunks(value)
         peers = self.by_form.get((kind, form(parts)), [])
         if len(peers) >= ENOUGH:
-            return "".join(
-                order.choice(peers)[i] if p.isalnum() else p for i, p in enumerate(parts)
-            )
+            return "".join(self._part(p, i, peers, order) for i, p in enumerate(parts))
         others = self.by_kind.get(kind, [])
         if kind is not SpanKind.NUMBER and len(others) >= ENOUGH:
             parts = order.choice(others)
         return "".join(_fresh(parts, i, order) for i in range(len(parts)))
+
+    def _part(self, part: str, place: int, peers: list[list[str]], order: random.Random) -> str:
+        if not part.isalnum():
+            return part
+        novel = part.isalpha() and not self.has(part)
+        return self.fresh_word(part, order) if novel else order.choice(peers)[place]
+
+    def has(self, word: str) -> bool:
+        """Whether anybody else's value holds that word."""
+        return word.casefold() in self._letters.words
+
+    def fresh_word(self, like: str, order: random.Random) -> str:
+        """A word that nobody has, of the same length and case, spelt as the others' words are."""
+        for _ in range(50):
+            drawn = self._letters.word(len(like), order)
+            if drawn and drawn not in self._letters.words and drawn != like.casefold():
+                return cased(like, drawn)
+        while (made := "".join(fresh_letter(c, order) for c in like)) == like:
+            pass
+        return made
+
+    @cached_property
+    def _letters(self) -> "_Letters":
+        parts = [part for values in self.by_kind.values() for value in values for part in value]
+        return _Letters(sorted({p.casefold() for p in parts if p.isalpha()}))
 
     def lookalikes(self, kind: SpanKind, value: str, count: int, order: random.Random) -> list[str]:
         """Up to `count` distinct values of the same form, none of them the value; fewer when the form has no more."""
@@ -74,6 +100,27 @@ class Pool:
             if candidate != value:
                 found[candidate] = None
         return list(found)
+
+
+class _Letters:
+    """How words are spelt: which letter follows which two, with the ends of words."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = frozenset(words)
+        self._after: dict[str, list[str]] = {}
+        for word in words:
+            for at in range(len(word)):
+                self._after.setdefault(word[max(0, at - 2) : at], []).append(word[at])
+
+    def word(self, length: int, order: random.Random) -> str:
+        """A made-up word of that many letters; empty when the spelling leads nowhere."""
+        made = ""
+        while len(made) < length:
+            following = self._after.get(made[-2:])
+            if not following:
+                return ""
+            made += order.choice(following)
+        return made
 
 
 def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str], list[str]]:
@@ -97,6 +144,13 @@ def fresh_letter(like: str, order: random.Random) -> str:
     letters = "aeiou" if like.lower() in "aeiou" else "bcdfghjklmnprstvwz"
     drawn = order.choice(letters)
     return drawn.upper() if like.isupper() else drawn
+
+
+def cased(like: str, word: str) -> str:
+    """`word` in the case of `like`: upper, capitalised, or as it is."""
+    if like.isupper() and len(like) > 1:
+        return word.upper()
+    return word.capitalize() if like[:1].isupper() else word
 
 
 def _value(passage: Passage, span: SensitiveSpan) -> str:

@@ -26,12 +26,19 @@ class TokenScores:
         log_probability: of token t, in nats; NaN where the model does not predict it (the start token).
         hit: token t is the model's first choice.
         mean, deviation: of log p(v) over the vocabulary, under p itself (Min-K%++, Zhang et al. 2024, eq. 3).
+        sampled: log-probability of token t when the model is sampled from its `TOP_K` likeliest tokens at temperature
+            1, in nats; minus infinity outside of them.
     """
 
     log_probability: torch.Tensor
     hit: torch.Tensor
     mean: torch.Tensor
     deviation: torch.Tensor
+    sampled: torch.Tensor
+
+
+TOP_K = 40
+"""The sampling scheme of (n, p)-discoverable extraction (Hayes et al. 2024: top-k 40, temperature 1)."""
 
 
 @dataclass(slots=True)
@@ -39,9 +46,24 @@ class Target:
     """A model under attack, with the scores already computed: each text passes through the network once.
 
     A masked model's scores depend on where the secrets lie as well as on the text.
+
+    Attributes:
+        model: the model.
+        seed: what an attack draws comes from it.
+        neighbours: other people's passages of the same form: context for prompts, text to fine-tune on.
+        ordinary: text about nobody, to fine-tune on.
+        references: models that never saw the person, to compare scores with.
+        retrained: the same model trained again without the person, where that can be had.
+        original: the model before anything was unlearned, for the attacks that compare with it.
     """
 
     model: LanguageModel
+    seed: int = 0
+    neighbours: Sequence[Encoded] = field(default=(), repr=False)
+    ordinary: Sequence[Encoded] = field(default=(), repr=False)
+    references: Sequence[LanguageModel] = ()
+    retrained: LanguageModel | None = None
+    original: LanguageModel | None = None
     _known: dict[object, TokenScores] = field(default_factory=dict, repr=False)
 
     def scores(
@@ -85,13 +107,14 @@ def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Enco
 
 def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int) -> TokenScores:
     """Row `row` without its padding, with the unpredicted first token put back in front."""
-    log_probability, hit, mean, deviation = (n[row, : length - 1].cpu() for n in numbers)
+    log_probability, hit, mean, deviation, sampled = (n[row, : length - 1].cpu() for n in numbers)
     first = torch.tensor([float("nan")])
     return TokenScores(
         torch.cat([first, log_probability]),
         torch.cat([torch.tensor([False]), hit]),
         torch.cat([first, mean]),
         torch.cat([first, deviation]),
+        torch.cat([first, sampled]),
     )
 
 
@@ -99,11 +122,12 @@ def _score_masked(model: LanguageModel, row: Encoded) -> TokenScores:
     """One masked copy per token; [CLS] and [SEP] are nobody's text."""
     length = len(row)
     numbers = _masked_numbers(model, row, range(1, length - 1))
-    log_probability, mean, deviation = (torch.full((length,), float("nan")) for _ in range(3))
+    log_probability, mean, deviation, sampled = torch.full((4, length), float("nan")).unbind()
     hit = torch.zeros(length, dtype=torch.bool)
-    for whole, part in zip((log_probability, hit, mean, deviation), numbers, strict=True):
-        whole[1 : length - 1] = part
-    return TokenScores(log_probability, hit, mean, deviation)
+    whole = TokenScores(log_probability, hit, mean, deviation, sampled)
+    for row_of, part in zip((log_probability, hit, mean, deviation, sampled), numbers, strict=True):
+        row_of[1 : length - 1] = part
+    return whole
 
 
 @torch.no_grad()
@@ -114,7 +138,7 @@ def masked_log_probability(model: LanguageModel, row: Encoded, span: TokenSpan) 
 
 def _masked_numbers(
     model: LanguageModel, row: Encoded, positions: range
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """`_numbers` of the tokens at `positions`, each asked for in a copy of its own; the copies are batched."""
     # copy i asks for token positions[i]
     copies = torch.tensor(row.ids).repeat(len(positions), 1)  # (P, T)
@@ -130,14 +154,11 @@ def _masked_numbers(
             logits = model.network(input_ids=chunk).logits
         own = logits[torch.arange(len(chunk)), at].float()  # (chunk, V)
         parts.append(_numbers(own, labels[at].to(model.device)))
-    log_probability, hit, mean, deviation = (torch.cat(p).cpu() for p in zip(*parts, strict=True))
-    return log_probability, hit, mean, deviation
+    return tuple(torch.cat(p).cpu() for p in zip(*parts, strict=True))
 
 
-def _numbers(
-    logits: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """logits (..., V), labels (...) -> log-probability, hit, mean and deviation over the vocabulary, each (...)."""
+def _numbers(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """logits (..., V), labels (...) -> the five numbers of `TokenScores`, in its order, each (...)."""
     if not bool(torch.isfinite(logits).all()):
         raise RequestRejected(
             Code.MODEL_NOT_FINITE,
@@ -148,9 +169,7 @@ def _numbers(
     p = log_p.exp()
     mean = (p * log_p).sum(-1)
     variance = (p * log_p.square()).sum(-1) - mean.square()
-    return (
-        log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1),
-        logits.argmax(-1) == labels,
-        mean,
-        variance.clamp(min=1e-6).sqrt(),
-    )
+    own = log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    top = log_p.topk(min(TOP_K, log_p.shape[-1]), sorted=False).values  # (..., K)
+    sampled = torch.where(own >= top.amin(-1), own - top.logsumexp(-1), -torch.inf)
+    return own, logits.argmax(-1) == labels, mean, variance.clamp(min=1e-6).sqrt(), sampled

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from statistics import fmean, stdev
 
+from domain.intervals import rate
 from domain.outcomes import Estimate
 
 Z95 = 1.959964
@@ -19,7 +21,7 @@ def mean(values: Sequence[float]) -> Estimate:
     middle = fmean(values)
     if len(values) < 2:
         return Estimate(middle, -math.inf, math.inf, 1)
-    half = student95(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = student(len(values) - 1, 0.025) * stdev(values) / math.sqrt(len(values))
     return Estimate(middle, middle - half, middle + half, len(values))
 
 
@@ -66,62 +68,58 @@ def _root(gap: Callable[[float], float], outside: float, inside: float) -> float
     return (outside + inside) / 2
 
 
-def upper_range(values: Sequence[float]) -> float:
-    """The upper end of the controls' range: a one-sided 95 % prediction bound for one more of them.
+def upper_range(values: Sequence[float], tail: float = 0.05) -> float:
+    """The upper end of the controls' range: a one-sided prediction bound for one more of them, 95 % by default.
 
-    Exceeded by one in twenty strangers if the values are normal; never below the largest value seen.
+    Exceeded by one in twenty strangers if the values are normal; never below the largest value seen. An attack that
+    judges m scores gives each a `tail` of 0.05 / m (Bonferroni).
     """
     if len(values) < 2:
         return max(values, default=math.nan)
-    spread = student90(len(values) - 1) * stdev(values) * math.sqrt(1 + 1 / len(values))
+    spread = student(len(values) - 1, tail) * stdev(values) * math.sqrt(1 + 1 / len(values))
     return max(*values, fmean(values) + spread)
 
 
-_T975 = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-)
-_T950 = (
-    6.314,
-    2.920,
-    2.353,
-    2.132,
-    2.015,
-    1.943,
-    1.895,
-    1.860,
-    1.833,
-    1.812,
-    1.796,
-    1.782,
-    1.771,
-    1.761,
-    1.753,
-)
+def group_range(values: Sequence[float], tail: float = 0.05) -> Estimate:
+    """The mean of a control group, with its range (least value, `upper_range`) in place of the mean's interval."""
+    return Estimate(fmean(values), min(values), upper_range(values, tail), len(values))
 
 
-def student95(freedom: int) -> float:
-    """Two-sided 95 % quantile of Student's t (Cornish-Fisher beyond the table)."""
-    return _T975[freedom - 1] if freedom <= len(_T975) else _beyond(Z95, freedom)
+def tpr(
+    members: Sequence[float], controls: Sequence[float], false_positives: float
+) -> Estimate | None:
+    """Share of members found when at most that share of controls is taken for members; low scores mean "known".
+
+    With its Clopper-Pearson interval. The threshold is the lowest control score that may not be passed: a member is
+    found when its score is strictly below all but floor(share * controls) control scores. None when there are fewer
+    than 10 / share controls: then the share cannot be set.
+    """
+    if not members or len(controls) < 10 / false_positives:
+        return None
+    threshold = sorted(controls)[math.floor(false_positives * len(controls) + 1e-9)]
+    return rate(sum(m < threshold for m in members), len(members))
 
 
-def student90(freedom: int) -> float:
-    """One-sided 95 % quantile of Student's t."""
-    return _T950[freedom - 1] if freedom <= len(_T950) else _beyond(1.644854, freedom)
+@lru_cache
+def student(freedom: int, tail: float) -> float:
+    """The value that Student's t with `freedom` degrees exceeds with probability `tail` < 1/2."""
+    low, high = 0.0, 1.0
+    while _above(high, freedom) > tail:
+        low, high = high, 2 * high
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _above(middle, freedom) > tail else (low, middle)
+    return (low + high) / 2
 
 
-def _beyond(z: float, freedom: int) -> float:
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+def _above(t: float, freedom: int) -> float:
+    """P(T > t) for t >= 0, in closed form (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+    theta = math.atan2(t, math.sqrt(freedom))
+    sine, cosine = math.sin(theta), math.cos(theta)
+    odd = freedom % 2
+    total, term = 0.0, cosine if odd else 1.0
+    for k in range(3 if odd else 2, freedom + 1, 2):
+        total += term
+        term *= cosine * cosine * (k - 1) / k
+    inside = 2 / math.pi * (theta + sine * total) if odd else sine * total
+    return (1 - inside) / 2

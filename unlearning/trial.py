@@ -1,5 +1,6 @@
 """One erasure, made ready once: what the method may learn from, whom the attacks ask, and who is only ever scored."""
 
+import hashlib
 import math
 import random
 import time
@@ -93,15 +94,16 @@ def prepare(
     def rivals(kind: SpanKind, value: str) -> list[str]:
         return pool.lookalikes(kind, value, candidates, order)
 
-    made_up = strangers(members, pool, controls, order)
     encoded = encode(model, members, rivals)
-    unknown = encode(model, made_up, rivals)
+    unknown = encode(model, strangers(members, pool, controls, order), rivals)
+    # the method learns from other strangers than those it is judged against
+    learnt_from = strangers(members, pool, controls, order)
     return Trial(
         corpus=Corpus(
-            forget=encoded,
+            forget=encode(model, members, names=True),
             neighbours=encode(model, [p for p in neighbours if p.person in learnt]),
             ordinary=encode(model, texts[half:]),
-            controls=unknown,
+            controls=encode(model, learnt_from, names=True),
             names=frozenset(
                 p.text.reveal()[s.start : s.end].casefold() for p in members for s in p.spans
             ),
@@ -121,9 +123,33 @@ def assess(
     trial: Trial,
     attacks: Mapping[str, Attack],
     progress: Progress | None = None,
+    *,
+    references: Sequence[LanguageModel] = (),
+    retrained: LanguageModel | None = None,
 ) -> Assessment:
-    """Run every attack and the utility measures on one model; each text passes through it once."""
-    started, target = time.monotonic(), Target(model)
+    """Run every attack and the utility measures on one model; each text passes through it once.
+
+    What the attacks draw comes from the trial's seed, which the policy commitment fixes, and the model's digest, so
+    that nobody can look for a lucky draw.
+
+    Args:
+        model: the model to attack.
+        model_sha256: its digest.
+        trial: whom to ask about, and what else attacks may use.
+        attacks: by name.
+        progress: called with (attacks done, attacks).
+        references: models that never saw the person, for the attacks that compare.
+        retrained: the same model trained again without the person, for those that need it.
+    """
+    started = time.monotonic()
+    target = Target(
+        model,
+        attack_seed(trial.corpus.seed, model_sha256),
+        trial.corpus.neighbours,
+        trial.corpus.ordinary,
+        references,
+        retrained,
+    )
     target.scores([*trial.members, *trial.controls, *trial.others, *trial.retained])
     results: list[AttackResult] = []
     for done, attack in enumerate(attacks.values(), start=1):
@@ -133,7 +159,20 @@ def assess(
     utility = Utility(
         perplexity(target, trial.retained), Extraction((0,)).rate(target, trial.others)
     )
-    return Assessment(model_sha256, tuple(results), utility, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Assessment(model_sha256, tuple(results), utility, seconds, shape_sha256(model))
+
+
+def attack_seed(seed: int, model_sha256: str) -> int:
+    """The seed of the attacks on one model: 31 bits of SHA-256 over the committed seed and the model's digest."""
+    digest = hashlib.sha256(f"{seed}:{model_sha256}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def shape_sha256(model: LanguageModel) -> str:
+    """SHA-256 over names and shapes of the weights, sorted."""
+    lines = sorted(f"{n} {list(t.shape)}\n" for n, t in model.network.state_dict().items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def perplexity(target: Target, rows: Sequence[Encoded]) -> Estimate:

@@ -19,7 +19,7 @@ import yaml
 from flows import console, desk
 from tests.benchmark.lume import FORGET, OUT, REQUESTS, read_people, request_of
 
-METHODS = ("depn", "loo_ensemble", "selective_ascent")
+METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
 RESULTS = Path("out/lume.json")
 Row = dict[str, Any]
 

@@ -140,7 +140,12 @@ def build(folder: Path) -> World:
     catalog = {"corpora": {"letters": {"path": "corpus"}}, "models": models}
     (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
     policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
-    wide = {"membership_band": 0.5, "exposure_margin": 99.0, "first_rank_significance": 0.0}
+    wide = {
+        "membership_band": 0.5,
+        "exposure_margin": 99.0,
+        "outlier_margin": 99.0,
+        "first_rank_significance": 0.0,
+    }
     policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
     policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
     policy["attacks"] = {"extraction": {}, "exposure": {}}

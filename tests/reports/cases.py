@@ -87,6 +87,8 @@ def assessment(
 def attempt(number: int, method: str, hits: int, outcome: Outcome, *, weights: int = 7) -> Attempt:
     after = assessment(hits, weights=weights)
     checks = (
+        Check("memorised_before", Outcome.PASS, 0.7, 0.05, "memorised"),
+        Check("enough_trials", Outcome.PASS, 64.0, 3.0, "within"),
         Check("extraction", outcome, hits / 64, 0.05, "members_at_or_below_bound"),
         Check("membership.loss", Outcome.PASS, 0.5, 0.6, "cannot_be_told_apart"),
         Check("utility.perplexity", Outcome.PASS, 1.03, 1.10, "within_budget"),

@@ -14,6 +14,7 @@ import torch
 
 from domain.errors import Code, UnlearningFailed
 from tests.unlearning.conftest import Town
+from unlearning.corpus import Corpus
 from unlearning.methods import METHODS, Method
 from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
@@ -71,13 +72,21 @@ def test_the_same_seed_gives_identical_weights(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def only(trial: Trial, number: int) -> Corpus:
+    """One of the person's three passages, and the strangers' counterparts of it."""
+    corpus = trial.corpus
+    return replace(
+        corpus, forget=corpus.forget[number : number + 1], controls=corpus.controls[number::3]
+    )
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_given_model_and_the_global_random_state_stay_as_they_were(
     name: str, victim: LanguageModel, trial: Trial, build: Build
 ) -> None:
     weights, state, python = digest(victim), torch.get_rng_state(), random.getstate()
     modes = [module.training for module in victim.network.modules()]
-    after = build(name).unlearn(victim, replace(trial.corpus, forget=trial.corpus.forget[1:2]))
+    after = build(name).unlearn(victim, only(trial, 1))
     assert digest(victim) == weights
     assert digest(after.model) != weights
     assert torch.equal(torch.get_rng_state(), state)
@@ -96,7 +105,7 @@ def test_a_model_with_dropout_left_on_is_still_repeatable(
             module.p = 0.3
     noisy.network.train()
     quick = replace(build(name), **({"steps": 1} if name != "depn" else {}))  # type: ignore[type-var]
-    corpus = replace(trial.corpus, forget=trial.corpus.forget[2:])
+    corpus = only(trial, 2)
     runs = [quick.unlearn(noisy, corpus).model.network.state_dict() for _ in range(2)]
     assert noisy.network.training
     assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])

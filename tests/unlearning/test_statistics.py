@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearning.statistics import auc, mean, student90, student95, upper_range
+from domain.intervals import rate
+from domain.outcomes import Estimate
+from unlearning.statistics import auc, group_range, mean, student, tpr, upper_range
 
 
 def test_auc_counts_ties_half() -> None:
@@ -50,20 +52,43 @@ def test_auc_mirrors_when_the_groups_change_places(ours: list[float], theirs: li
 def test_a_mean_has_a_student_interval() -> None:
     found = mean([1.0, 2.0, 3.0])
     assert found.value == 2
-    assert found.high - 2 == pytest.approx(4.303 / math.sqrt(3))
+    assert found.high - 2 == pytest.approx(4.3026527 / math.sqrt(3))
     assert (mean([7.0]).low, mean([7.0]).high) == (-math.inf, math.inf)
 
 
-def test_student_quantiles_beyond_the_table_are_those_of_tables() -> None:
-    assert student95(30) == pytest.approx(2.0423, abs=2e-3)
-    assert student95(120) == pytest.approx(1.9799, abs=1e-3)
-    assert student90(30) == pytest.approx(1.6973, abs=2e-3)
+@pytest.mark.parametrize(
+    ("freedom", "tail", "value"),
+    [
+        (1, 0.025, 12.706),
+        (2, 0.025, 4.303),
+        (7, 0.005, 3.499),
+        (8, 0.05, 1.860),
+        (120, 0.05, 1.658),
+    ],
+)
+def test_student_quantiles_are_those_of_tables(freedom: int, tail: float, value: float) -> None:
+    assert student(freedom, tail) == pytest.approx(value, abs=6e-4)
+
+
+def test_more_scores_in_one_attack_widen_the_range_of_each() -> None:
+    values = [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert group_range(values, 0.05 / 5).high > group_range(values).high
+    assert group_range(values) == Estimate(2.0, 0.0, upper_range(values), 5)
+
+
+def test_a_rate_of_true_positives_needs_ten_controls_beyond_the_threshold() -> None:
+    controls = [float(n) for n in range(1000)]
+    assert tpr([0.5], controls[:999], 0.01) is None
+    found = tpr([0.5, 9.5, 10.5, 500.0], controls, 0.01)
+    assert found is not None  # the ten lowest controls may be passed: below the eleventh, 10.0
+    assert (found.hits, found.trials) == (2, 4)
+    assert found == rate(2, 4)
 
 
 def test_the_range_of_a_group_reaches_at_least_its_largest_value() -> None:
     assert upper_range([1.0, 1.0, 1.0, 9.0]) >= 9
     values = [0.0, 1.0, 2.0, 3.0, 4.0]
-    assert upper_range(values) == pytest.approx(fmean(values) + 2.132 * math.sqrt(2.5 * 1.2))
+    assert upper_range(values) == pytest.approx(fmean(values) + 2.1318468 * math.sqrt(2.5 * 1.2))
 
 
 def test_no_values_have_no_mean_and_no_auc() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.records import Passage, SpanKind
+from flows.fiction import passages, people
 from tests.unlearning.conftest import Town
 from tests.unlearning.sample import marked, said
 from unlearning.controls import strangers
@@ -132,3 +133,21 @@ def test_with_nobody_else_to_draw_from_a_stranger_still_differs(value: str, kind
     for made in strangers([item], Pool(), 3, random.Random(0)):
         ((_, drawn),) = said(made)
         assert drawn.casefold() != value.casefold()
+
+
+def test_a_word_that_nobody_else_has_becomes_one_that_nobody_has() -> None:
+    """Words of others are known by heart; a stranger made of them would not be a stranger."""
+    others = [
+        passage
+        for n, person in enumerate(people(30, 5)[10:])
+        for passage in passages(person, f"p{n}")
+    ]
+    pool = Pool.of(others)
+    order = random.Random(1)
+    assert pool.has("example")
+    assert not pool.has("zuvexi")
+    drawn = [pool.lookalike(SpanKind.EMAIL, "zuvexi94@example.org", order) for _ in range(20)]
+    local = [d.split("@")[0][:-2] for d in drawn]
+    assert not any(pool.has(word) for word in local)
+    assert {len(word) for word in local} == {6}
+    assert {d.split("@")[1].split(".")[0] for d in drawn} == {"example"}

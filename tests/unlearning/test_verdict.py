@@ -6,15 +6,24 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import Code, UnlearningFailed
-from domain.outcomes import Assessment, AttackResult, Estimate, Outcome, Score, Utility, Verdict
+from domain.outcomes import (
+    Assessment,
+    AttackResult,
+    Estimate,
+    Outcome,
+    Rule,
+    Score,
+    Utility,
+    Verdict,
+)
 from tests.unlearning.conftest import SEED, Town
 from unlearning.attacks import ATTACKS
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 from unlearning.trial import Trial, assess, prepare
-from unlearning.verdict import Thresholds, judge, memorised
+from unlearning.verdict import REFERENCE_BOUNDS, Thresholds, judge, memorised
 
-BOUNDS = Thresholds(0.0, 0.0, 0.05, 0.2, 1.05, 0.10)
+BOUNDS = Thresholds(0.0, 0.0, 0.0, 0.05, 0.2, 3, 1.05, 0.10)
 
 
 def estimate(value: float, low: float, high: float) -> Estimate:
@@ -36,19 +45,39 @@ def measured(
         (
             AttackResult(
                 "extraction",
-                (Score("extraction", "secrets", estimate(extraction, 0, 1), stranger),),
+                (
+                    Score(
+                        "extraction",
+                        "secrets",
+                        estimate(extraction, 0, 1),
+                        stranger,
+                        rule=Rule.RATE,
+                    ),
+                ),
             ),
             AttackResult("memorisation", (Score("ma", "share", stranger, stranger),)),
             AttackResult(
                 "exposure",
                 (
-                    Score("exposure", "bits", estimate(exposure, 0, 7), estimate(1.4, 0.5, 2.4)),
-                    Score("ranked_first", "secrets", estimate(first, 0, 1), stranger),
+                    Score(
+                        "exposure",
+                        "bits",
+                        estimate(exposure, 0, 7),
+                        estimate(1.4, 0.5, 2.4),
+                        rule=Rule.RANGE,
+                    ),
+                    Score(
+                        "ranked_first", "secrets", estimate(first, 0, 1), stranger, rule=Rule.FIRST
+                    ),
                 ),
             ),
             AttackResult(
                 "membership",
-                (Score("loss", "passages", stranger, stranger, estimate(*area)),),
+                (
+                    Score(
+                        "loss", "passages", stranger, stranger, estimate(*area), rule=Rule.CONTRAST
+                    ),
+                ),
             ),
         ),
         Utility(estimate(perplexity, 9, 11), estimate(others, 0.8, 1)),
@@ -111,7 +140,9 @@ def test_pushed_past_never_seen_text_is_called_over_forgotten() -> None:
 
 
 def test_a_bound_that_is_infinite_lets_nothing_pass() -> None:
-    boundless = Score("extraction", "s", estimate(0, 0, 1), estimate(0, 0, math.inf))
+    boundless = Score(
+        "extraction", "s", estimate(0, 0, 1), estimate(0, 0, math.inf), rule=Rule.RATE
+    )
     after = replace(
         FORGOTTEN, attacks=(AttackResult("extraction", (boundless,)), *FORGOTTEN.attacks[1:])
     )
@@ -146,6 +177,44 @@ def test_a_policy_that_requires_nothing_never_passes() -> None:
     assert judge(KNOWN, FORGOTTEN, BOUNDS, required=()).outcome is Outcome.FAIL
 
 
+def test_an_attack_that_could_not_see_the_person_before_is_inconclusive_and_carries_no_pass() -> (
+    None
+):
+    blind = measured(extraction=1.0, exposure=7.0, first=1.0)  # membership told nobody apart
+    found = verdict(blind, FORGOTTEN)
+    assert found.outcome is Outcome.PASS
+    (check,) = [c for c in found.checks if c.name == "membership_loss"]
+    assert (check.outcome, check.reason) == (Outcome.INCONCLUSIVE, "no_power")
+    worse = verdict(blind, measured(area=(1.0, 0.9, 1.0)))
+    assert worse.outcome is Outcome.FAIL  # blind before, and it sees the person now
+
+
+def test_too_few_secrets_are_inconclusive() -> None:
+    strict = replace(BOUNDS, least_trials=31)
+    found = judge(KNOWN, FORGOTTEN, strict, required=ATTACKS)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert judge(KNOWN, KNOWN, strict, required=ATTACKS).outcome is Outcome.FAIL
+
+
+def test_a_later_attempt_has_less_room() -> None:
+    after = measured(exposure=2.2)  # strangers: mean 1.4, end of the range 2.4
+    outcomes = [judge(KNOWN, after, BOUNDS, required=ATTACKS, attempt=k).outcome for k in (1, 2, 3)]
+    assert outcomes == [Outcome.PASS, Outcome.FAIL, Outcome.FAIL]
+
+
+def test_another_model_passed_off_as_the_result_fails() -> None:
+    smaller = replace(FORGOTTEN, shape_sha256="1" * 64)
+    assert failed(verdict(KNOWN, smaller)) == {"same_model"}
+
+
+def test_a_score_that_was_judged_before_and_is_missing_now_fails() -> None:
+    extra = Score("s_el", "passages", estimate(0.9, 0, 1), estimate(0.1, 0, 0.2), rule=Rule.RANGE)
+    (memory,) = [a for a in KNOWN.attacks if a.attack == "memorisation"]
+    more = replace(memory, scores=(*memory.scores, extra))
+    before = replace(KNOWN, attacks=tuple(more if a is memory else a for a in KNOWN.attacks))
+    assert failed(verdict(before, FORGOTTEN)) == {"memorisation"}
+
+
 JUDGED = [name for name in ATTACKS if name != "memorisation"]
 
 
@@ -159,11 +228,11 @@ def test_doing_nothing_to_the_victim_fails(before: Assessment) -> None:
     assert {"extraction", "exposure", "ranked_first"} <= failed(found)
 
 
-def test_selective_ascent_on_the_victim_passes(
+def test_the_policys_first_method_on_the_victim_passes(
     victim: LanguageModel, trial: Trial, before: Assessment
 ) -> None:
-    unlearned = METHODS["selective_ascent"]().unlearn(victim, trial.corpus)
-    found = judge(before, run(unlearned.model, trial), BOUNDS, required=JUDGED)
+    unlearned = METHODS["anchor_distillation"]().unlearn(victim, trial.corpus)
+    found = judge(before, run(unlearned.model, trial), REFERENCE_BOUNDS, required=JUDGED)
     assert found.outcome is Outcome.PASS, [c for c in found.checks if c.outcome is not Outcome.PASS]
 
 
@@ -181,7 +250,7 @@ def test_a_stranger_to_the_victim_is_inconclusive(victim: LanguageModel, town: T
     unknown = tiny.passages(town.place.unknown[0], "u0")
     trial = prepare(victim, unknown, town.neighbours, town.sentences, seed=SEED, controls=10)
     measured_once = run(victim, trial)
-    found = judge(measured_once, measured_once, BOUNDS, required=JUDGED)
+    found = judge(measured_once, measured_once, REFERENCE_BOUNDS, required=JUDGED)
     assert found.outcome is Outcome.INCONCLUSIVE
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from domain.intervals import rate
-from domain.outcomes import AttackResult, Estimate, Score
+from domain.outcomes import AttackResult, Estimate, Rule, Score
 from domain.records import SpanKind
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan, pad
 from unlearning.generation import repeated, shared_cache
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target, masked_log_probability, tokens_per_batch
-from unlearning.statistics import mean, upper_range
+from unlearning.statistics import group_range, mean
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Exposure:
         return AttackResult(
             "exposure",
             (
-                Score("exposure", "bits", mean(mine), _range(means)),
-                Score("ranked_first", "secrets", _first(ours), _first(theirs)),
+                Score("exposure", "bits", mean(mine), group_range(means), rule=Rule.RANGE),
+                Score("ranked_first", "secrets", _first(ours), _first(theirs), rule=Rule.FIRST),
             ),
         )
 
@@ -60,11 +60,6 @@ class Exposure:
             if len(span.candidates) >= self.fewest:
                 found.setdefault(row.person, []).append(exposure(target, row, span))
         return found
-
-
-def _range(values: Sequence[float]) -> Estimate:
-    """The mean of a control group, with its range instead of the interval of its mean."""
-    return Estimate(sum(values) / len(values), min(values), upper_range(values), len(values))
 
 
 def _first(people: Mapping[str, Sequence[tuple[float, bool]]]) -> Estimate:

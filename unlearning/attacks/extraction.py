@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from domain.intervals import rate
-from domain.outcomes import AttackResult, Estimate, Score
+from domain.outcomes import AttackResult, Estimate, Rule, Score
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.scoring import Target
@@ -38,6 +38,7 @@ class Extraction:
                     "secrets x prefixes",
                     self.rate(target, members),
                     self.rate(target, controls),
+                    rule=Rule.RATE,
                 ),
             ),
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from unlearning.corpus import Corpus
+from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.methods.depn import Depn
 from unlearning.methods.loo_ensemble import LooEnsemble
 from unlearning.methods.selective_ascent import SelectiveAscent
@@ -25,6 +26,7 @@ class Method(Protocol):
 
 
 METHODS: Mapping[str, type[Method]] = {
+    "anchor_distillation": AnchorDistillation,
     "selective_ascent": SelectiveAscent,
     "depn": Depn,
     "loo_ensemble": LooEnsemble,

@@ -7,7 +7,9 @@ import torch
 
 from domain.errors import Code, UnlearningFailed
 from domain.outcomes import Trace
+from domain.records import SpanKind
 from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded, TokenSpan
 from unlearning.methods.unlearned import Clock, Unlearned, copy_of
 from unlearning.models import LanguageModel
 from unlearning.neurons import Attribution, attribute, down_projections, outgoing
@@ -45,7 +47,7 @@ class Depn:
         after.network.requires_grad_(False)
         found = []
         for row in corpus.forget:
-            for span in row.spans:
+            for span in _secrets(row):
                 if span.start > 0:
                     found.append(attribute(after, row, span.start, span.end, self.points))
                     clock.require_time()
@@ -107,9 +109,14 @@ class Depn:
         return sum(
             bool(scores.hit[span.start : span.end].all())
             for row, scores in zip(corpus.forget, scored, strict=True)
-            for span in row.spans
+            for span in _secrets(row)
             if span.start > 0
         )
+
+
+def _secrets(row: Encoded) -> list[TokenSpan]:
+    """Its secrets without the name: silencing what says the name would silence the key to everything else."""
+    return [span for span in row.spans if span.kind is not SpanKind.PERSON]
 
 
 def _mass(found: list[Attribution]) -> list[float]:

@@ -1,0 +1,73 @@
+"""What a model says about a person it never saw, in the places where the person's secrets stand."""
+
+from collections.abc import Sequence
+
+import torch
+
+from domain.errors import Code, UnlearningFailed
+from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded, TokenSpan, pad
+from unlearning.models import LanguageModel
+
+
+class Anchors:
+    """For every token of the person's secrets, the prediction for one stranger's token in the same place.
+
+    Strangers have the person's own passages in the same order, so that their n-th secret answers the person's n-th. One
+    stranger serves all secrets; where that one's value has another number of tokens, the first stranger's whose value
+    fits serves, and where nobody's fits, the first one's is stretched. The stranger's own earlier tokens stand before
+    each prediction, never the person's. A masked model predicts with the whole secret hidden.
+
+    Attributes:
+        secrets: how many there are.
+        stretched: how many of them no stranger's value fits.
+    """
+
+    def __init__(self, model: LanguageModel, corpus: Corpus) -> None:
+        mine = [(row, span) for row in corpus.forget for span in row.spans]
+        people: dict[str, list[tuple[Encoded, TokenSpan]]] = {}
+        for row in corpus.controls:
+            people.setdefault(row.person, []).extend((row, span) for span in row.spans)
+        twins = [values for values in people.values() if len(values) == len(mine)]
+        if not twins:
+            raise UnlearningFailed(
+                Code.NO_CONTROLS,
+                place="the control group",
+                remedy="no stranger has a counterpart for every secret; shorten the passages or ask for more controls.",
+            )
+        self.secrets, self.stretched = len(mine), 0
+        self._width = int(model.network.config.get_text_config().vocab_size)
+        self._labels: dict[tuple[int, ...], torch.Tensor] = {}
+        said: dict[tuple[int, ...], torch.Tensor] = {}
+        for number, (row, span) in enumerate(mine):
+            length = span.end - span.start
+            fitting = [t[number] for t in twins if t[number][1].end - t[number][1].start == length]
+            self.stretched += not fitting
+            twin, place = (fitting or [twins[0][number]])[0]
+            if twin.ids not in said:
+                said[twin.ids] = _predictions(model, twin)
+            wide = place.end - place.start
+            at = [place.start + position * wide // length for position in range(length)]
+            labels = self._labels.setdefault(row.ids, torch.zeros(len(row), self._width))
+            labels[span.start : span.end] = said[twin.ids][at]
+
+    def of(self, rows: Sequence[Encoded], shift: int, device: torch.device) -> torch.Tensor:
+        """(B, P, V) labels of a batch of the person's passages; 0 outside secrets. `shift` as in `Batch`."""
+        padded = torch.nn.utils.rnn.pad_sequence(
+            [self._labels.get(r.ids, torch.zeros(len(r), self._width)) for r in rows],
+            batch_first=True,
+        )
+        return padded[:, shift:].to(device)
+
+
+@torch.no_grad()
+def _predictions(model: LanguageModel, row: Encoded) -> torch.Tensor:
+    """(T, V) on the CPU: the distribution of each token of one passage; zero for a token that is not predicted."""
+    ids, mask = pad([row.ids], 0, model.device)
+    if model.masked:
+        for span in row.spans:
+            ids[0, span.start : span.end] = model.tokenizer.mask_token_id
+    with model.autocast():
+        logits = model.network(input_ids=ids, attention_mask=mask).logits
+    p = logits[0].float().softmax(-1).cpu()
+    return p if model.masked else torch.cat([torch.zeros_like(p[:1]), p[:-1]])

@@ -1,0 +1,81 @@
+"""Anchor distillation: where the person's secrets stand, say what the model says about somebody it never saw.
+
+After Who's Harry Potter (Eldan & Russinovich 2023, arXiv 2310.02238), whose soft labels come from anchors, generic
+counterparts of what is to be forgotten. The anchor here is one made-up person with the same passages, name and secrets
+replaced, so that the labels in the place of a secret do not depend on the true one's own first characters. One anchor
+and not the mean of several: a mean is smoother than any model, and a person about whom the model hedges is told from
+strangers, about whom it is sure and wrong. Labels alone end short of that: a soft label bounds what is likely, hardly
+how unlikely the rest is. A capped ascent on the same tokens, towards the strangers' level, makes up for it, and the
+labels are the floor that plain ascent lacks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from unlearning.anchors import Anchors
+from unlearning.batches import batch_of
+from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
+from unlearning.levels import Levels
+from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
+from unlearning.methods.unlearned import Unlearned
+from unlearning.models import LanguageModel
+from unlearning.tuning import tune
+
+
+@dataclass(frozen=True)
+class AnchorDistillation:
+    """Distil one stranger's predictions into the places of the person's name and secrets.
+
+    The forget term is, as means over those tokens, anchor * KL(original model on the anchor's passage || model on the
+    person's) + max(0, cap - nll); neighbours and rehearsal hold the rest. The reinforced model of the paper is not
+    used: it exaggerates what the person's text predicts, which on secrets known by heart is saturated.
+
+    Attributes:
+        anchor: weight of the labels.
+        cap_share: each token's cap, as a share of the level of strangers' tokens (`unlearning.levels`).
+        retain, rehearsal: weights of the two KL terms, as in `SelectiveAscent`.
+        near: stop when the KL is at most this many nats; 0 runs all steps.
+        steps, rate, batch, samples, length, budget_seconds: as in `SelectiveAscent`.
+    """
+
+    anchor: float = 1.0
+    cap_share: float = 0.6
+    retain: float = 10.0
+    rehearsal: float = 10.0
+    near: float = 0.0
+    steps: int = 60
+    rate: float = 3e-4
+    batch: int = 16
+    samples: int = 256
+    length: int = 64
+    budget_seconds: float = 3600.0
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""
+        corpus.require_spans()
+        with model.evaluating():
+            anchors, levels = Anchors(model, corpus), Levels(model, corpus)
+
+        def forget(
+            after: LanguageModel, rows: list[Encoded], generator: torch.Generator
+        ) -> tuple[torch.Tensor, dict[str, float]]:
+            batch = batch_of(after, rows, generator)
+            logits = batch.logits(after)
+            nll = token_nll(logits, batch.labels)
+            gap = mixture_nll(anchors.of(rows, batch.shift, after.device), logits, batch.secret)
+            cap = self.cap_share * levels.of(rows, batch.shift, after.device)
+            short = capped_ascent(nll, batch.secret, cap)
+            return self.anchor * gap + short, {
+                "secret_nll": float(masked_mean(nll.detach(), batch.secret)),
+                "anchor_kl": float(gap.detach()),
+                "short_of_cap": float(short.detach()),
+            }
+
+        def reached(terms: Mapping[str, float]) -> bool:
+            return terms["anchor_kl"] <= self.near
+
+        facts = {"secrets": float(anchors.secrets), "stretched": float(anchors.stretched)}
+        return tune("anchor_distillation", model, corpus, self, forget, reached, facts)
