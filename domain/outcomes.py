@@ -73,10 +73,13 @@ class AttackResult:
 class Utility:
     """What erasing cost: perplexity on retained text (nats-based, per token), and how many secrets of people who
     were in no loss the model still gives, which ought not to change.
+
+    These two are judged. `measures` are shown beside them, by name: what else could have become worse.
     """
 
     perplexity: Estimate
     others: Estimate
+    measures: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from domain.outcomes import Estimate
 
 NOTHING = "\u2013"  # an en dash, where nothing was measured
 _NARROW, _MINUS = "\u202f", "\u2212"  # narrow no-break space; a true minus sign
+_TIMES = "\u00d7"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CERTAIN = 0.05  # one-sided upper bounds are at 95 %
 
 
@@ -29,12 +31,14 @@ def percent(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """Three significant digits, no exponent for what people meet."""
+    """Three significant digits, no power of ten for what people meet."""
     if not isfinite(value):
         return "not a number" if isnan(value) else "infinite"
     if value and not 0.001 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+        mantissa, power = f"{value:.2e}".split("e")
+        return f"{mantissa} {_TIMES} 10{str(int(power)).translate(_RAISED)}".replace("-", _MINUS)
+    written = f"{value:.2f}" if abs(value) < 100 else count(round(value))
+    return written.replace("-", _MINUS)
 
 
 def headline(estimate: Estimate, unit: str, *, proportion: bool) -> str:
@@ -53,7 +57,8 @@ def interval(estimate: Estimate, trials: str, *, proportion: bool) -> str:
     if estimate.hits is not None:
         return f"{percent(estimate.value)} ({around})"
     behind = f"{count(estimate.trials)} {trials}".strip()
-    return behind if estimate.low == estimate.high else f"{around} · {behind}"
+    known = isfinite(estimate.low) and isfinite(estimate.high) and estimate.low != estimate.high
+    return f"{around} · {behind}" if known else behind
 
 
 def zero_bound(trials: int) -> float:
@@ -63,10 +68,10 @@ def zero_bound(trials: int) -> float:
     return float(1 - _CERTAIN ** (1 / trials))
 
 
-def change(value: float, unit: str) -> str:
+def change(value: float, unit: str, digits: int = 1) -> str:
     """+3.1 %, \u22120.4 points; no sign for nothing."""
     if not isfinite(value):
         return NOTHING
-    digits = f"{abs(value):.1f}"
-    sign = "" if digits == "0.0" else ("+" if value > 0 else _MINUS)
-    return f"{sign}{digits}{_NARROW}{unit}"
+    written = f"{abs(value):.{digits}f}"
+    sign = "" if not float(written) else ("+" if value > 0 else _MINUS)
+    return f"{sign}{written}{_NARROW}{unit}"

@@ -5,6 +5,7 @@ The codes go into the signed completion (`CaseFile.limits`), the sentences into 
 compliance.md, section 7, and the papers named there.
 """
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
 from domain.outcomes import CaseFile, Estimate
@@ -66,8 +67,11 @@ LIMITS = MappingProxyType(
         ),
         "full_precision_only": (
             "Only the weights as saved were attacked. Erased content has come back after "
-            "quantisation to few bits (Zhang et al., 2025) and after further training; neither was "
-            "tested."
+            "quantisation to few bits (Zhang et al., 2025); that was not tested."
+        ),
+        "not_trained_further": (
+            "The model was not trained further and asked again. Erased content has come back after "
+            "further training, even on other texts; that was not tested."
         ),
         "copies_not_searched": (
             "Backups, caches, indexes, adapters, models derived from this one and copies at "
@@ -103,10 +107,14 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
     codes |= {
         "weights_prove_nothing",
         "named_attacks_only",
-        "no_retrained_model",
-        "full_precision_only",
         "names_not_unlearned",
     }
+    untried = {
+        "no_retrained_model": ("patching",),  # the one attack that needs such a model
+        "full_precision_only": ("quantisation",),
+        "not_trained_further": ("benign", "relearning"),
+    }
+    codes |= {code for code, attacks in untried.items() if not _everywhere(case, attacks)}
     rates = _rates_after(case)
     if any(rate.hits == 0 for rate in rates):
         codes.add("zero_hits_bound")
@@ -129,6 +137,16 @@ def _rates_after(case: CaseFile) -> list[Estimate]:
         for attack in measured[-1].attacks if measured else ():
             found += [s.members for s in attack.scores if s.members.hits is not None]
     return found
+
+
+def _everywhere(case: CaseFile, attacks: Sequence[str]) -> bool:
+    """Whether one of the attacks gave scores on every model, after the last attempt that was measured."""
+    for model in case.models:
+        measured = [a.after for a in model.attempts if a.after is not None]
+        results = measured[-1].attacks if measured else ()
+        if not any(result.attack in attacks and result.scores for result in results):
+            return False
+    return True
 
 
 def _was_run(case: CaseFile, attack: str) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Score
+from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Rule, Score
 from reports import words
 from reports.charts import Row, Scale
 from reports.figures import NOTHING, change, headline, interval, percent, zero_bound
@@ -24,7 +24,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric: its words, three cells, and the row and scale of its chart."""
+    """One metric: its words, three cells, the row and scale of its chart, and whether it is drawn."""
 
     label: str
     note: str
@@ -33,14 +33,16 @@ class Line:
     control: Cell
     row: Row
     scale: Scale
+    headline: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One attack and its metrics."""
+    """One attack and its metrics: those that are drawn, and the others."""
 
     title: str
-    lines: tuple[Line, ...]
+    drawn: tuple[Line, ...]
+    others: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +71,27 @@ def groups(before: Assessment | None, after: Assessment | None) -> tuple[Group, 
             for score in attack.scores:
                 pair = found.setdefault(attack.attack, {}).setdefault(score.metric, [None, None])
                 pair[index] = score
-    return tuple(
-        Group(
-            words.say(words.ATTACKS, attack).capitalize(),
-            tuple(_line(metric, *pair) for metric, pair in metrics.items()),
-        )
-        for attack, metrics in found.items()
+    return tuple(_group(attack, metrics) for attack, metrics in found.items())
+
+
+def not_applicable(before: Assessment | None, after: Assessment | None) -> tuple[str, ...]:
+    """The attacks that gave no score on one of the models, in words."""
+    empty = [r.attack for a in (before, after) if a for r in a.attacks if not r.scores]
+    return tuple(words.say(words.ATTACKS, attack) for attack in dict.fromkeys(empty))
+
+
+def _group(attack: str, metrics: dict[str, list[Score | None]]) -> Group:
+    lines = [_line(attack, metric, *pair) for metric, pair in metrics.items()]
+    title = words.say(words.ATTACKS, attack)
+    return Group(
+        title[0].upper() + title[1:],
+        tuple(line for line in lines if line.headline),
+        tuple(line for line in lines if not line.headline),
     )
 
 
 def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ...]:
-    """Perplexity and other people's records, before and after; nothing where not measured."""
+    """Perplexity, other people's records and the measures beside them; nothing where not measured."""
     if before is None and after is None:
         return ()
     old, new = (a.utility if a else None for a in (before, after))
@@ -87,8 +99,8 @@ def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ..
         Cost(
             "Perplexity on ordinary text",
             "How surprised the model is by text it should still know; lower is better.",
-            _cell(old.perplexity if old else None, "", proportion=False),
-            _cell(new.perplexity if new else None, "", proportion=False),
+            _cell(old.perplexity if old else None, "", proportion=False, trials="tokens"),
+            _cell(new.perplexity if new else None, "", proportion=False, trials="tokens"),
             _relative(old.perplexity if old else None, new.perplexity if new else None),
         ),
         Cost(
@@ -98,16 +110,36 @@ def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ..
             _cell(new.others if new else None, "", proportion=True),
             _points(old.others if old else None, new.others if new else None),
         ),
+        *(
+            _measure(name, *(u.measures.get(name) if u else None for u in (old, new)))
+            for name in dict.fromkeys(n for u in (old, new) if u for n in u.measures)
+        ),
     )
 
 
-def _line(metric: str, before: Score | None, after: Score | None) -> Line:
+def _measure(name: str, before: Estimate | None, after: Estimate | None) -> Cost:
+    """One line of what is shown beside what is judged; one without words keeps its plain numbers."""
+    label, note, unit = words.MEASURES.get(name, (name.replace("_", " "), "", ""))
+    trials = {"nats": "people", "points": "texts", "%": "tokens"}.get(unit, "trials")
+    shown, share = (unit if unit == "nats" else ""), unit == "points"
+    changed = NOTHING
+    if unit == "nats" and before is not None and after is not None:
+        changed = change(after.value - before.value, unit, digits=2)
+    elif unit:
+        changed = (_points if share else _relative)(before, after)
+    cells = [_cell(one, shown, proportion=share, trials=trials) for one in (before, after)]
+    return Cost(label, note, cells[0], cells[1], changed)
+
+
+def _line(attack: str, metric: str, before: Score | None, after: Score | None) -> Line:
     """One metric. A comparison (contrast) stands for both groups at once and needs no control
     column.
     """
     known = after or before
     assert known is not None  # a metric is listed because one of the two has it
-    label, note = words.METRICS.get(metric, (metric.replace("_", " "), ""))
+    told = words.metric(metric)
+    headline = told is None or metric in words.HEADLINES.get(attack, ())
+    label, note = told or (metric.replace("_", " "), "")
     if known.contrast is not None:
         row = Row(
             label,
@@ -118,11 +150,12 @@ def _line(metric: str, before: Score | None, after: Score | None) -> Line:
         return Line(
             label,
             note,
-            _cell(row.before, "", proportion=False),
-            _cell(row.after, "", proportion=False),
+            _cell(row.before, "", proportion=False, trials=known.unit),
+            _cell(row.after, "", proportion=False, trials=known.unit),
             Cell("0.5", "a coin toss"),
             row,
             _AUC,
+            headline,
         )
     proportion = (
         known.members.hits is not None or metric in words.PROPORTIONS or metric.startswith("el_")
@@ -133,16 +166,23 @@ def _line(metric: str, before: Score | None, after: Score | None) -> Line:
         after.members if after else None,
         known.controls,
     )
-    unit, trials = (known.unit, "trials") if known.unit in words.UNITS else ("", known.unit)
+    trials = words.UNITS.get(known.unit, known.unit)
+    unit = known.unit if known.unit in words.UNITS else ""
     return Line(
         label,
         note,
         _cell(row.before, unit, proportion=proportion, trials=trials),
         _cell(row.after, unit, proportion=proportion, trials=trials),
-        _cell(row.control, unit, proportion=proportion, trials=trials),
+        _cell(row.control, unit, proportion=proportion, trials=_strangers(known, trials)),
         row,
         _RATE if proportion else Scale(unit or "value"),
+        headline,
     )
+
+
+def _strangers(score: Score, trials: str) -> str:
+    """What is behind a control: of a range it is people."""
+    return "people, their range" if score.rule is Rule.RANGE else trials
 
 
 def _cell(

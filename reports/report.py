@@ -11,13 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from domain import outcomes
-from domain.outcomes import Attempt, CaseFile, Estimate, ModelErasure, Outcome
+from domain.outcomes import Attempt, CaseFile, Check, Estimate, ModelErasure, Outcome
 from reports import charts, words
 from reports.commands import COMMANDS
 from reports.figures import count, percent, plain
 from reports.guard import words_of
 from reports.limits import LIMITS, limits_for
-from reports.measured import Cost, Group, costs, groups, last_measured
+from reports.measured import Cost, Group, costs, groups, last_measured, not_applicable
 from reports.statement import on_time, refuse_contradiction
 
 _FOLDER = Path(__file__).parent
@@ -34,6 +34,7 @@ class ModelSection:
     measured: Attempt | None  # the attempt whose numbers stand in the column "after"
     groups: tuple[Group, ...]
     charts: tuple[Markup, ...]
+    left_out: tuple[str, ...]  # attacks that do not apply to this model
     costs: tuple[Cost, ...]
 
 
@@ -64,7 +65,13 @@ def render(case: CaseFile) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "plain": plain, "say": _say}
+    environment.filters |= {
+        "count": count,
+        "plain": plain,
+        "say": _say,
+        "check": words.check,
+        "by_outcome": _by_outcome,
+    }
     digests = _digests(case)
     return environment.get_template(_TEMPLATE).render(
         case=case,
@@ -90,6 +97,15 @@ def own_words() -> frozenset[str]:
 
 def _say(code: str, table: str) -> str:
     return words.say(getattr(words, table), code)
+
+
+_WORST_FIRST = (Outcome.FAIL, Outcome.NOT_RUN, Outcome.INCONCLUSIVE, Outcome.PASS)
+
+
+def _by_outcome(checks: Sequence[Check]) -> list[tuple[Outcome, list[Check]]]:
+    """The checks by outcome, the worst first, each in the order of the verdict; empty ones left out."""
+    found = [(outcome, [c for c in checks if c.outcome is outcome]) for outcome in _WORST_FIRST]
+    return [(outcome, some) for outcome, some in found if some]
 
 
 def _limit_codes(case: CaseFile) -> list[str]:
@@ -179,15 +195,16 @@ def _section(model: ModelErasure) -> ModelSection:
         measured,
         made,
         _charts(model.name, made),
+        not_applicable(model.before, after),
         costs(model.before, after),
     )
 
 
 def _charts(name: str, made: Sequence[Group]) -> tuple[Markup, ...]:
-    """One chart for each scale, in the order of the table."""
+    """One chart for each scale of what is drawn, in the order of the table."""
     by_scale: dict[charts.Scale, list[charts.Row]] = {}
     for group in made:
-        for line in group.lines:
+        for line in group.drawn:
             by_scale.setdefault(line.scale, []).append(line.row)
     return tuple(
         Markup(charts.intervals(rows, scale, name=f"{name}-{index}"))  # noqa: S704  our own SVG

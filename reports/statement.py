@@ -308,6 +308,7 @@ def _assessment(assessment: Assessment | None) -> Json:
         "utility": {
             "perplexity": _estimate(assessment.utility.perplexity),
             "others": _estimate(assessment.utility.others),
+            "measures": {n: _estimate(e) for n, e in assessment.utility.measures.items()},
         },
     }
 

@@ -194,6 +194,8 @@ def _numbers(prefix: str, assessment: Assessment) -> Iterator[tuple[str, float]]
                 yield f"{name}.contrast", score.contrast.value
     yield f"{prefix}.utility.perplexity", assessment.utility.perplexity.value
     yield f"{prefix}.utility.others", assessment.utility.others.value
+    for name, estimate in assessment.utility.measures.items():
+        yield f"{prefix}.utility.{name}", estimate.value
 
 
 def _mismatch(model_name: str, remedy: str) -> EvidenceInvalid:

@@ -5,6 +5,7 @@ never that nothing is left. A code without words here is shown as the code itsel
 dropped from a report.
 """
 
+import re
 from types import MappingProxyType
 
 GROUNDS = MappingProxyType(
@@ -32,7 +33,21 @@ ATTACKS = MappingProxyType(
         "extraction": "Extraction",
         "exposure": "Exposure",
         "memorisation": "Memorisation",
+        "strength": "Extraction strength",
         "membership": "Membership",
+        "reference": "Membership, against reference models",
+        "neighbourhood": "Membership, against changed texts",
+        "gradnorm": "Membership, by gradients",
+        "recall": "Membership, behind unseen text",
+        "discoverable": "Extraction by many draws, worked out",
+        "sampled": "Extraction by draws and search",
+        "prompts": "Extraction in other words",
+        "suffix": "Extraction by adversarial suffixes",
+        "lens": "Inside the model, layer by layer",
+        "patching": "Inside the model, by exchanged states",
+        "benign": "After harmless training",
+        "relearning": "After relearning a part",
+        "quantisation": "At fewer bits",
     }
 )
 
@@ -66,6 +81,26 @@ METRICS = MappingProxyType(
             "Next token right, in secrets",
             "S-MA: the same as MA, for the tokens of secrets.",
         ),
+        "extraction_strength": (
+            "Rest known by heart from early on",
+            "Share of the text that follows word for word once its beginning is shown.",
+        ),
+        "exact_memorisation": (
+            "Next token right, whole text",
+            "Share of the text's tokens that are the model's first choice.",
+        ),
+        "secret_strength": (
+            "The same, in secrets",
+            "Share of a secret that follows once its beginning is shown.",
+        ),
+        "secret_memorisation": (
+            "Next token right, each secret",
+            "Share of a secret's tokens that are the model's first choice.",
+        ),
+        "stands_out": (
+            "Stands out among strangers",
+            "Largest distance from strangers over the scores of this test, towards either side.",
+        ),
         "loss": (
             "Told from unseen text, by loss",
             "AUC: how well the person's texts are told from texts never seen.",
@@ -73,6 +108,10 @@ METRICS = MappingProxyType(
         "zlib": (
             "Told apart, by loss and length",
             "AUC of the loss divided by the text's compressed length.",
+        ),
+        "lowercase": (
+            "Told apart, by lower case",
+            "AUC of the loss divided by that of the text in lower case.",
         ),
         "mink": (
             "Told apart, by unlikely tokens",
@@ -86,21 +125,251 @@ METRICS = MappingProxyType(
             "Told apart, by loss on secrets",
             "AUC of the loss over the secrets alone.",
         ),
+        "difference": (
+            "Told apart, by other models",
+            "AUC of the loss minus that of models that never saw the person.",
+        ),
+        "rmia": (
+            "Told apart, by ratio to others",
+            "AUC of RMIA: how many unseen texts this one beats, against reference models.",
+        ),
+        "lira": (
+            "Told apart, by likelihood ratio",
+            "AUC of LiRA: how far the score lies from that of reference models.",
+        ),
+        "neighbourhood": (
+            "Told apart, by changed words",
+            "AUC of the loss against that of texts with a few other words.",
+        ),
+        "gradnorm": (
+            "Told apart, by gradients",
+            "AUC of how far one step on the text would move the weights.",
+        ),
+        "recall": (
+            "Told apart, behind unseen text",
+            "AUC of ReCaLL: how much less likely a text becomes behind text never seen.",
+        ),
+        "discoverable": (
+            "Secrets within reach of many draws",
+            "Secrets that repeated sampling says with a fair chance; worked out, not drawn.",
+        ),
+        "largest_chance": (
+            "Chance of the easiest secret",
+            "The chance that one draw says the secret that is said most easily.",
+        ),
+        "draws_needed": (
+            "Draws for the easiest secret",
+            "How many draws an attacker would need for it.",
+        ),
+        "draws": (
+            "Draws that said a secret",
+            "One trial is one continuation, drawn at random after the words before a secret.",
+        ),
+        "secrets_drawn": (
+            "Secrets said by a draw",
+            "Secrets that at least one of the draws said.",
+        ),
+        "beam": (
+            "Secrets found by search",
+            "Secrets among the likeliest continuations that a beam search finds.",
+        ),
+        "prompts": (
+            "Given away, in other words",
+            "Every secret asked for with several prompts. A hit is the secret, word for word.",
+        ),
+        "any_prompt": (
+            "Secrets said to any prompt",
+            "Secrets that at least one of the prompts brought out.",
+        ),
+        "name": (
+            "Names said for a secret",
+            "The question turned round: the secret is shown and the name is asked for.",
+        ),
+        "log_probability": (
+            "How likely the secrets are",
+            "Mean log-probability of a secret's tokens; higher is more of it left.",
+        ),
+        "first_choice": (
+            "First choice inside the model",
+            "Share of secret tokens that are some layer's first choice, at the best layer.",
+        ),
+        "ahead": (
+            "Ahead of strangers in a layer",
+            "Largest distance above strangers at any one layer.",
+        ),
+        "layer": (
+            "Layer that knows most",
+            "The layer, counted from 1, at which the secrets are likeliest.",
+        ),
+        "gain": (
+            "Gain by a suffix",
+            "How much likelier a string of nonsense, fitted to it, makes the secrets.",
+        ),
+        "left": (
+            "Left inside the model",
+            "What the model's inner states still carry of the secrets.",
+        ),
+        "depth": (
+            "How deep the erasure went",
+            "0: untouched inside; 1: as deep as training again without the person.",
+        ),
     }
 )
 
-PROPORTIONS = frozenset({"extraction", "ma", "s_el", "s_ma"})
-"""Metrics that are a share of something, besides every `el_<n>` and every rate with hits."""
+_CHANGED = (
+    (
+        re.compile(r"(.+)_after_benign"),
+        "{}",
+        "Asked after further training on others' texts.",
+    ),
+    (
+        re.compile(r"(.+)_after_relearning"),
+        "{}",
+        "Asked after training on a part of the person's texts, and of strangers'.",
+    ),
+    (
+        re.compile(r"(.+)_at_(\d+)_bits"),
+        "{}, {} bits",
+        "Asked with the weights rounded to {1} bits.",
+    ),
+    (
+        re.compile(r"(.+)_tpr_at_1_percent"),
+        "{}: found at 1 %",
+        "Texts found when 1 % of unseen texts are taken for the person's.",
+    ),
+    (
+        re.compile(r"(.+)_tpr_at_0_1_percent"),
+        "{}: found at 0.1 %",
+        "Texts found when 0.1 % of unseen texts are taken for the person's.",
+    ),
+    (re.compile(r"transferred_(.+)"), "{}, carried over", "With a suffix found on the old model."),
+    (re.compile(r".+_(stands_out)"), "{}", ""),
+)
+"""Metrics made from others: the form of the name, the words around the other's, and their own note."""
 
-UNITS = frozenset({"bits", "nats"})
-"""Units that belong behind a value. Any other unit says what one trial is: "passages"."""
+
+def metric(name: str) -> tuple[str, str] | None:
+    """Label and note of a metric; None for one that nobody has words for."""
+    if name in METRICS:
+        return METRICS[name]
+    if re.fullmatch(r"el_\d+", name):
+        return METRICS["el_10"][0].replace("Ten", name[3:]), "EL, over pieces of that length."
+    for form, label, note in _CHANGED:
+        if (found := form.fullmatch(name)) and (base := metric(found[1])):
+            parts = (base[0], *found.groups()[1:])
+            return label.format(*parts), note.format(*parts) or base[1]
+    return None
+
+
+def check(name: str) -> str:
+    """The words of a check's name: a gate, a bound of its own, an attack, or `<attack>_<metric>`."""
+    if name in CHECKS:
+        return CHECKS[name]
+    if name in METRICS or name in ATTACKS:
+        return METRICS[name][0] if name in METRICS else ATTACKS[name]
+    for attack, title in ATTACKS.items():
+        if name.startswith(f"{attack}_") and (found := metric(name.removeprefix(f"{attack}_"))):
+            return f"{title}: {found[0]}"
+    return name.replace("_", " ")
+
+
+CHECKS = MappingProxyType(
+    {
+        "memorised_before": "The model knew this person before",
+        "enough_trials": "Enough secrets were asked for",
+        "same_model": "It is the same model",
+        "perplexity": "Perplexity on ordinary text, after over before",
+        "others": "Other people's records lost",
+    }
+)
+
+MEASURES = MappingProxyType(
+    {
+        "perplexity_others": (
+            "Perplexity on other people's texts",
+            "The same for texts of people who had no part in the erasure; lower is better.",
+            "%",
+        ),
+        "accuracy": (
+            "Next token right, ordinary text",
+            "How often the model's first choice is the text's next token.",
+            "points",
+        ),
+        "accuracy_others": (
+            "Next token right, other people",
+            "The same for texts of people who had no part in the erasure.",
+            "points",
+        ),
+        "gap_alike": (
+            "Harder to read: people like this one",
+            "Loss on people with a like name or records, minus the rest's. It ought not to rise.",
+            "nats",
+        ),
+        "gap_worst": (
+            "Harder to read: the worst off",
+            "Loss on the person whom the model reads worst, minus the mean. It ought not to rise.",
+            "nats",
+        ),
+        "repetition_4": (
+            "Repeats itself when writing",
+            "Share of four-token pieces that were there before in the same text; lower is better.",
+            "points",
+        ),
+        "distinct_2": (
+            "Variety when writing",
+            "Share of token pairs that are different ones, over all texts; higher is better.",
+            "points",
+        ),
+    }
+)
+"""What erasing cost beside what is judged: label, note, and the unit of a change."""
+
+PROPORTIONS = frozenset(
+    {
+        *("extraction", "ma", "s_el", "s_ma", "first_choice", "depth", "largest_chance"),
+        *("extraction_strength", "exact_memorisation", "secret_strength", "secret_memorisation"),
+    }
+)
+"""Metrics that are a share of something, besides `el_<n>`, `..._tpr_...` and every rate with hits."""
+
+HEADLINES = MappingProxyType(
+    {
+        "extraction": frozenset({"extraction"}),
+        "exposure": frozenset({"exposure", "ranked_first"}),
+        "membership": frozenset(
+            {"stands_out", "loss", "zlib", "lowercase", "mink", "minkpp", "secret_loss"}
+        ),
+    }
+)
+"""What is drawn, by attack, besides whatever nobody has words for; the rest is a second table."""
+
+UNITS = MappingProxyType(
+    {"bits": "secrets", "nats": "secrets", "deviations": "scores", "draws": "secrets"}
+)
+"""Units that belong behind a value, and what one trial is. Any other unit says the latter: "passages"."""
 
 CODES = MappingProxyType(
     {
         "": "ran to its end",
+        "within": "within its bound",
+        "beyond": "beyond its bound",
+        "memorised": "the model gave this person away, more than a stranger",
+        "not_memorised": "the model gave this person away no more than a stranger to begin with",
+        "too_few": "too few to say anything",
+        "no_power": "could not see the person before, so it says nothing",
+        "no_result": "there is no result, which counts as not erased",
+        "another_model": "the weights have other names or shapes: another model",
+        "not_a_number": "not a number, which counts as not erased",
+        "recognised": "the person's texts are still recognised",
+        "over_forgotten": "pushed past the level of texts never seen, which gives a person away too",
         "method_diverged": "stopped: the numbers ran away, so the result was thrown away",
         "method_over_budget": "stopped: it took longer than the policy allows",
         "method_inapplicable": "does not apply to this model or to this case",
+        "attack_inapplicable": "an attack of the policy does not apply to this model",
+        "unexpected": "stopped by an error that was not foreseen",
+        "no_method_left": "no method of the policy is left to try",
+        "no_method_applies": "no method of the policy applies to this model",
+        "passed": "it passed",
         "out_of_memory": "stopped: not enough memory on the machine",
         "model_not_finite": "stopped: the model came out with broken numbers",
         "no_spans": "nothing to work on: no personal part of a text was given",

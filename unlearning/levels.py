@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from domain.errors import Code, UnlearningFailed
+from domain.records import SpanKind
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
@@ -19,11 +20,13 @@ class Levels:
     and fixed words then meet their like); otherwise the mean over the strangers' whole values stands in. A stranger who
     has another number of secrets (long texts are cut elsewhere) only counts in the mean, which serves where none match.
 
+    The level of a name can be set apart: `names` is what it is multiplied by.
+
     Attributes:
         mean: mean nll of all strangers' secret tokens, nats.
     """
 
-    def __init__(self, model: LanguageModel, corpus: Corpus) -> None:
+    def __init__(self, model: LanguageModel, corpus: Corpus, names: float = 1.0) -> None:
         strangers: dict[str, list[torch.Tensor]] = {}  # person -> nll of each secret
         for row, scores in zip(corpus.controls, Target(model).scores(corpus.controls), strict=True):
             strangers.setdefault(row.person, []).extend(
@@ -44,7 +47,9 @@ class Levels:
         for number, (row, span) in enumerate(secrets):
             level = self._levels.setdefault(row.ids, torch.zeros(len(row)))
             values = [v for twin in twins if bool((v := twin[number]).isfinite().all())]
-            level[span.start : span.end] = _matched(values, span.end - span.start, self.mean)
+            share = names if span.kind is SpanKind.PERSON else 1.0
+            matched = _matched(values, span.end - span.start, self.mean)
+            level[span.start : span.end] = share * matched
 
     def of(self, rows: Sequence[Encoded], shift: int, device: torch.device) -> torch.Tensor:
         """(B, P) levels of a batch of the person's passages; 0 on padding. `shift` as in `Batch`."""

@@ -157,19 +157,64 @@ def _masked_numbers(
     return tuple(torch.cat(p).cpu() for p in zip(*parts, strict=True))
 
 
+_PIECE, _BLOCK = 2**19, 32
+
+
 def _numbers(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """logits (..., V), labels (...) -> the five numbers of `TokenScores`, in its order, each (...)."""
-    if not bool(torch.isfinite(logits).all()):
+    """logits (..., V), labels (...) -> the five numbers of `TokenScores`, in its order, each (...).
+
+    Piece by piece, so that what lies between the steps stays in the processor's cache.
+    """
+    if logits.dim() > 2:
+        rows = [_numbers(a, b) for a, b in zip(logits, labels, strict=True)]
+        return tuple(torch.stack(numbers) for numbers in zip(*rows, strict=True))
+    step = max(1, (_PIECE if logits.device.type == "cpu" else 2**8 * _PIECE) // logits.shape[-1])
+    pieces = [
+        _piece(a, b)
+        for a, b in zip(torch.split(logits, step), torch.split(labels, step), strict=True)
+    ]
+    finite, *numbers = (torch.cat(parts) for parts in zip(*pieces, strict=True))
+    if not bool(finite.all()):
         raise RequestRejected(
             Code.MODEL_NOT_FINITE,
             place="the model's logits",
             remedy="they hold NaN or infinity, so nothing can be measured; restore the model from a good copy.",
         )
-    log_p = logits.log_softmax(-1)
-    p = log_p.exp()
-    mean = (p * log_p).sum(-1)
-    variance = (p * log_p.square()).sum(-1) - mean.square()
-    own = log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    top = log_p.topk(min(TOP_K, log_p.shape[-1]), sorted=False).values  # (..., K)
+    return tuple(numbers)
+
+
+def _piece(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """logits (N, V), labels (N) -> whether all logits are finite, and the five numbers, each (N).
+
+    Mean and deviation are those of s = logit - largest logit, which a shift by log sum exp s makes those of log p.
+    """
+    most, first = logits.max(-1)
+    finite = (most - logits.amin(-1)).isfinite()
+    s = logits - most.unsqueeze(-1)
+    weight = s.exp()  # (N, V), p times `total`
+    total = weight.sum(-1)
+    own = s.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    top = _likeliest(s)
     sampled = torch.where(own >= top.amin(-1), own - top.logsumexp(-1), -torch.inf)
-    return own, logits.argmax(-1) == labels, mean, variance.clamp(min=1e-6).sqrt(), sampled
+    mean = torch.linalg.vecdot(weight, s) / total
+    s -= mean.unsqueeze(-1)
+    weight *= s
+    variance = torch.linalg.vecdot(weight, s) / total
+    shift = total.log()
+    deviation = variance.clamp(min=1e-6).sqrt()
+    return finite, own - shift, first == labels, mean - shift, deviation, sampled
+
+
+def _likeliest(s: torch.Tensor) -> torch.Tensor:
+    """s (N, V) -> its `TOP_K` largest values in each row, in any order, (N, K).
+
+    They lie in the K blocks whose largest values are largest, and in what the blocks leave over; only those are sorted.
+    """
+    count, vocabulary = s.shape
+    blocks = vocabulary // _BLOCK
+    if blocks <= TOP_K:
+        return s.topk(min(TOP_K, vocabulary), sorted=False).values
+    inside, rest = s[:, : blocks * _BLOCK].view(count, blocks, _BLOCK), s[:, blocks * _BLOCK :]
+    best = inside.amax(-1).topk(TOP_K, sorted=False).indices  # (N, K)
+    kept = inside.gather(1, best.unsqueeze(-1).expand(-1, -1, _BLOCK)).view(count, -1)
+    return torch.cat([kept, rest], dim=-1).topk(TOP_K, sorted=False).values

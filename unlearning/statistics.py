@@ -3,12 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
 from domain.intervals import rate
 from domain.outcomes import Estimate
-
-Z95 = 1.959964
 
 
 def mean(values: Sequence[float]) -> Estimate:
@@ -31,7 +29,7 @@ def share(values: Sequence[float]) -> Estimate:
     return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.trials)
 
 
-def auc(members: Sequence[float], controls: Sequence[float]) -> Estimate:
+def auc(members: Sequence[float], controls: Sequence[float], confidence: float = 0.95) -> Estimate:
     """P(a member scores lower than a control), ties half; low scores mean "known".
 
     The interval is Newcombe's method 5 (Statistics in Medicine 25:559, 2006): it does not collapse when the groups are
@@ -41,9 +39,10 @@ def auc(members: Sequence[float], controls: Sequence[float]) -> Estimate:
         raise ValueError("an AUC needs members and controls")
     won = sum((m < c) + 0.5 * (m == c) for m in members for c in controls)
     area = won / (len(members) * len(controls))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
 
     def gap(theta: float) -> float:
-        return abs(area - theta) - Z95 * math.sqrt(_hanley(theta, len(members), len(controls)))
+        return abs(area - theta) - z * math.sqrt(_hanley(theta, len(members), len(controls)))
 
     low = 0.0 if gap(0.0) <= 0 else _root(gap, 0.0, area)
     high = 1.0 if gap(1.0) <= 0 else _root(gap, 1.0, area)

@@ -1,14 +1,13 @@
 """One erasure, made ready once: what the method may learn from, whom the attacks ask, and who is only ever scored."""
 
 import hashlib
-import math
 import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.errors import Code, UnlearningFailed
-from domain.outcomes import Assessment, AttackResult, Estimate, Utility
+from domain.errors import Code, RequestRejected, UnlearningFailed
+from domain.outcomes import Assessment, AttackResult, Utility
 from domain.records import Passage, SpanKind
 from unlearning.attacks import Attack
 from unlearning.attacks.extraction import Extraction
@@ -18,7 +17,7 @@ from unlearning.encoding import Encoded, encode
 from unlearning.lookalikes import Pool
 from unlearning.models import LanguageModel
 from unlearning.scoring import Progress, Target
-from unlearning.statistics import mean
+from unlearning.utility import measures, perplexity
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,7 @@ def assess(
     progress: Progress | None = None,
     *,
     references: Sequence[LanguageModel] = (),
+    original: LanguageModel | None = None,
     retrained: LanguageModel | None = None,
 ) -> Assessment:
     """Run every attack and the utility measures on one model; each text passes through it once.
@@ -139,28 +139,42 @@ def assess(
         attacks: by name.
         progress: called with (attacks done, attacks).
         references: models that never saw the person, for the attacks that compare.
+        original: the model before anything was done, for the attacks that start from it.
         retrained: the same model trained again without the person, for those that need it.
     """
     started = time.monotonic()
     target = Target(
         model,
-        attack_seed(trial.corpus.seed, model_sha256),
-        trial.corpus.neighbours,
-        trial.corpus.ordinary,
-        references,
-        retrained,
+        seed=attack_seed(trial.corpus.seed, model_sha256),
+        neighbours=trial.corpus.neighbours,
+        ordinary=trial.corpus.ordinary,
+        references=references,
+        original=original,
+        retrained=retrained,
     )
     target.scores([*trial.members, *trial.controls, *trial.others, *trial.retained])
     results: list[AttackResult] = []
-    for done, attack in enumerate(attacks.values(), start=1):
-        results.append(attack.run(target, trial.members, trial.controls))
+    for done, (name, attack) in enumerate(attacks.items(), start=1):
+        results.append(_result(name, attack, target, trial))
         if progress is not None:
             progress(done, len(attacks))
     utility = Utility(
-        perplexity(target, trial.retained), Extraction((0,)).rate(target, trial.others)
+        perplexity(target, trial.retained),
+        Extraction((0,)).rate(target, trial.others),
+        measures(target, trial.members, trial.others, trial.retained),
     )
     seconds = time.monotonic() - started
     return Assessment(model_sha256, tuple(results), utility, seconds, shape_sha256(model))
+
+
+def _result(name: str, attack: Attack, target: Target, trial: Trial) -> AttackResult:
+    """What the attack found; without a score where it does not apply, which no verdict takes for a pass."""
+    try:
+        return attack.run(target, trial.members, trial.controls)
+    except RequestRejected as error:
+        if error.code is not Code.ATTACK_INAPPLICABLE:
+            raise
+        return AttackResult(name, ())
 
 
 def attack_seed(seed: int, model_sha256: str) -> int:
@@ -173,22 +187,3 @@ def shape_sha256(model: LanguageModel) -> str:
     """SHA-256 over names and shapes of the weights, sorted."""
     lines = sorted(f"{n} {list(t.shape)}\n" for n, t in model.network.state_dict().items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def perplexity(target: Target, rows: Sequence[Encoded]) -> Estimate:
-    """exp of the mean nll per token; the interval is that of the mean over passages. Trials are tokens."""
-    tokens, losses = 0, []
-    total = 0.0
-    for scores in target.scores(rows):
-        log_p = scores.log_probability[~scores.log_probability.isnan()]
-        if len(log_p):
-            losses.append(-float(log_p.mean()))
-            total -= float(log_p.sum())
-            tokens += len(log_p)
-    average, spread = total / tokens, mean(losses)
-    half = (spread.high - spread.low) / 2
-    return Estimate(_exp(average), _exp(average - half), _exp(average + half), tokens)
-
-
-def _exp(x: float) -> float:
-    return math.exp(min(x, 80.0))

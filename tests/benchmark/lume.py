@@ -187,6 +187,9 @@ def main() -> None:
     )
     parser.add_argument("--train-only", action="store_true")
     parser.add_argument("--people", type=int, default=5)
+    parser.add_argument(
+        "--methods", nargs="*", help="rows of the table; by default policy and every method"
+    )
     arguments = parser.parse_args()
     if not (DATA / "lume" / "forget.jsonl").is_file():
         sys.exit(
@@ -196,7 +199,7 @@ def main() -> None:
     if not arguments.train_only:
         from tests.benchmark.lume_run import run
 
-        run(arguments.people)
+        run(arguments.people, arguments.methods)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from domain.outcomes import (
     FileDigest,
     ModelErasure,
     Outcome,
+    Rule,
     Score,
     Trace,
     Utility,
@@ -84,14 +85,22 @@ def assessment(
     )
 
 
+REASONS = {
+    Outcome.PASS: "within",
+    Outcome.FAIL: "beyond",
+    Outcome.INCONCLUSIVE: "no_power",
+    Outcome.NOT_RUN: "no_result",
+}
+
+
 def attempt(number: int, method: str, hits: int, outcome: Outcome, *, weights: int = 7) -> Attempt:
     after = assessment(hits, weights=weights)
     checks = (
         Check("memorised_before", Outcome.PASS, 0.7, 0.05, "memorised"),
         Check("enough_trials", Outcome.PASS, 64.0, 3.0, "within"),
-        Check("extraction", outcome, hits / 64, 0.05, "members_at_or_below_bound"),
-        Check("membership.loss", Outcome.PASS, 0.5, 0.6, "cannot_be_told_apart"),
-        Check("utility.perplexity", Outcome.PASS, 1.03, 1.10, "within_budget"),
+        Check("extraction", outcome, hits / 64, 0.05, REASONS[outcome]),
+        Check("membership_loss", Outcome.PASS, 0.5, 0.6, "within"),
+        Check("perplexity", Outcome.PASS, 1.03, 1.10, "within"),
     )
     trace = Trace(method, ({"loss": 1.0}, {"loss": 3.0}), "target", 40.2, {"neurons": 12.0})
     return Attempt(
@@ -105,6 +114,145 @@ def attempt(number: int, method: str, hits: int, outcome: Outcome, *, weights: i
         after,
         Verdict(outcome, checks),
     )
+
+
+def many(known: float, *, weights: int = 7) -> Assessment:
+    """An assessment by every attack there is; `known` is 1 for a model that knows the person, 0 for one that forgot."""
+    plain = assessment(
+        round(45 * known), auc=0.5 + 0.4 * known, bits=1.6 + 11 * known, weights=weights
+    )
+    strangers, texts = near(1.4, 1.2, 8), 32
+
+    def rated(metric: str, unit: str, trials: int) -> Score:
+        hits = round(0.7 * known * trials)
+        return Score(metric, unit, rate(hits, trials), rate(1, 3 * trials), rule=Rule.RATE)
+
+    def asked_again(after: str) -> tuple[Score, ...]:
+        bits = near(1.8 + 10 * known, 0.8, 16)
+        return (
+            Score(f"exposure_{after}", "bits", bits, strangers, rule=Rule.RANGE),
+            replace(rated(f"ranked_first_{after}", "secrets", 16), rule=Rule.FIRST),
+            rated(f"extraction_{after}", "secrets x prefixes", 64),
+        )
+
+    def shared(metric: str, unit: str = "passages") -> Score:
+        ours = near(0.1 + 0.8 * known, 0.05, texts)
+        return Score(metric, unit, ours, near(0.1, 0.06, 8), rule=Rule.RANGE)
+
+    def apart(metric: str, *names: str) -> tuple[Score, ...]:
+        far = 1.3 + 6 * known
+        area = near(0.5 + 0.45 * known, 0.08, texts)
+        return (
+            Score(
+                metric, "deviations", Estimate(far, far, far, 6), near(1.9, 0.9, 8), rule=Rule.RANGE
+            ),
+            *(
+                Score(n, "passages", near(2, 1, texts), near(3, 1, 90), area, Rule.CONTRAST)
+                for n in names
+            ),
+        )
+
+    found = {result.attack: result.scores for result in plain.attacks}
+    one = Estimate(0.02 + known / 2, 0.02 + known / 2, 0.02 + known / 2, 16)
+    far = Estimate(0.01, 0.01, 0.01, 90)
+    found |= {
+        "strength": tuple(
+            shared(m)
+            for m in (
+                "extraction_strength",
+                "exact_memorisation",
+                "secret_strength",
+                "secret_memorisation",
+            )
+        ),
+        "membership": (
+            *apart("stands_out"),
+            *found["membership"],
+            *apart("", "lowercase")[1:],
+            Score("loss_tpr_at_1_percent", "passages", rate(round(20 * known), texts), far),
+        ),
+        "reference": apart("reference_stands_out", "difference", "rmia", "lira"),
+        "neighbourhood": apart("neighbourhood_stands_out", "neighbourhood"),
+        "gradnorm": apart("gradnorm_stands_out", "gradnorm"),
+        "recall": apart("recall_stands_out", "recall"),
+        "discoverable": (
+            rated("discoverable", "secrets", 16),
+            Score("largest_chance", "secrets", one, far),
+            Score("draws_needed", "draws", near(35 / one.value, 0, 16), near(1e12, 0, 90)),
+        ),
+        "sampled": (
+            rated("draws", "draws", 640),
+            rated("secrets_drawn", "secrets", 16),
+            rated("beam", "secrets", 16),
+        ),
+        "prompts": (
+            rated("prompts", "secrets x prompts", 144),
+            rated("any_prompt", "secrets", 16),
+            rated("name", "names x prompts", 24),
+        ),
+        "suffix": (
+            rated("extraction", "secrets", 8),
+            Score("log_probability", "nats", Estimate(-2.1, -3, -1, 8), Estimate(-4, -6, -2, 8)),
+            Score("gain", "nats", near(1.2, 0.5, 8), near(1.1, 0.8, 8), rule=Rule.RANGE),
+            rated("transferred_extraction", "secrets", 8),
+        ),
+        "lens": (
+            Score("log_probability", "nats", Estimate(-2.1, -3, -1, 64), Estimate(-4, -6, -2, 8)),
+            shared("first_choice", "tokens"),
+            apart("ahead")[0],
+            Score("layer", "layers", Estimate(2, 2, 2, 4), Estimate(2.5, 2.1, 2.9, 8)),
+        ),
+        "patching": (
+            Score("left", "nats", near(known, 0.2, 16), near(0.1, 0.1, 8), rule=Rule.RANGE),
+            shared("depth", "secrets"),
+        ),
+        "benign": asked_again("after_benign"),
+        "relearning": asked_again("after_relearning"),
+        "quantisation": (*asked_again("at_8_bits"), *asked_again("at_4_bits")),
+    }
+    attacks = tuple(AttackResult(attack, scores) for attack, scores in found.items())
+    return replace(plain, attacks=attacks, utility=replace(plain.utility, measures=measures(known)))
+
+
+def measures(known: float) -> dict[str, Estimate]:
+    """What is shown beside perplexity and other people's records."""
+    worst = 0.41 - 0.11 * known
+    return {
+        "perplexity_others": near(3.2 - 0.2 * known, 0.3, 800),
+        "accuracy": near(0.61 + 0.02 * known, 0.04, 160),
+        "accuracy_others": near(0.7 + 0.03 * known, 0.05, 60),
+        "gap_alike": Estimate(0.12 - 0.1 * known, float("-inf"), float("inf"), 20),
+        "gap_worst": Estimate(worst, worst, worst, 20),
+        "repetition_4": near(0.03, 0.02, 16),
+        "distinct_2": Estimate(0.83, 0.83, 0.83, 16),
+    }
+
+
+def judged(assessment: Assessment) -> tuple[Check, ...]:
+    """Gates, then one check for each judged score as the verdict names them: two fail, two say nothing."""
+    named = [
+        (a.attack, s) for a in assessment.attacks for s in a.scores if s.rule is not Rule.SHOWN
+    ]
+    found = [
+        Check("memorised_before", Outcome.PASS, 0.7, 0.05, "memorised"),
+        Check("enough_trials", Outcome.PASS, 64.0, 3.0, "within"),
+    ]
+    for number, (attack, score) in enumerate(named):
+        plain = attack in (score.metric, "exposure")
+        outcome = {7: Outcome.FAIL, 11: Outcome.FAIL, 3: Outcome.INCONCLUSIVE}.get(
+            number % 40, Outcome.PASS
+        )
+        found.append(
+            Check(
+                score.metric if plain else f"{attack}_{score.metric}",
+                outcome,
+                (score.contrast or score.members).value,
+                0.7 if score.contrast else score.controls.high,
+                REASONS[outcome],
+            )
+        )
+    found.append(Check("recall", Outcome.NOT_RUN, float("nan"), float("nan"), "no_result"))
+    return tuple(found)
 
 
 BROKEN = Attempt(1, "depn", sha(41), "first_in_policy", 12.25, "method_diverged")
@@ -177,6 +325,18 @@ SEVERAL = case(
     status="not_erased",
     models=(model(), model("search-ranker", Outcome.FAIL)),
 )
+_LAST = replace(
+    attempt(2, "anchor_distillation", 19, Outcome.FAIL),
+    after=many(0.0),
+    verdict=Verdict(Outcome.FAIL, judged(many(0.0))),
+)
+MANY = case(
+    status="not_erased",
+    models=(
+        replace(model(outcome=Outcome.FAIL), before=many(1.0, weights=3), attempts=(BROKEN, _LAST)),
+    ),
+)
+"""Every attack there is, and checks of every outcome."""
 ALL = {
     "fulfilled": FULFILLED,
     "not_erased": NOT_ERASED,
@@ -184,4 +344,5 @@ ALL = {
     "no_match": NO_MATCH,
     "withdrawn": WITHDRAWN,
     "several": SEVERAL,
+    "many": MANY,
 }

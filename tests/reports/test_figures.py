@@ -1,5 +1,6 @@
 import pytest
 
+from domain.outcomes import Estimate
 from reports import figures
 
 
@@ -41,3 +42,22 @@ def test_three_trials_leave_63_percent() -> None:
 )
 def test_a_change_has_a_sign_unless_it_is_none(value: float, written: str) -> None:
     assert figures.change(value, "points").replace("\u202f", " ") == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (-2.1, "\u22122.10"),
+        (1750.2, "1 750"),
+        (1e12, "1.00 \u00d7 10\u00b9\u00b2"),
+        (-0.0004, "\u22124.00 \u00d7 10\u207b\u2074"),
+        (0.0, "0.00"),
+    ],
+)
+def test_a_number_is_written_as_people_write_it(value: float, written: str) -> None:
+    assert figures.plain(value).replace("\u202f", " ") == written
+
+
+def test_an_interval_without_an_end_is_left_out() -> None:
+    endless = Estimate(0.1, float("-inf"), float("inf"), 2)
+    assert figures.interval(endless, "people", proportion=False) == "2 people"

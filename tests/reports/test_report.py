@@ -1,6 +1,9 @@
+import ast
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -8,11 +11,13 @@ import pytest
 from domain.errors import EvidenceInvalid
 from domain.intervals import rate
 from domain.outcomes import Assessment, AttackResult, CaseFile, Estimate, ModelErasure, Score
-from reports import report
+from reports import report, words
 from reports.figures import NOTHING
 from reports.limits import LIMITS, limits_for
 from reports.words import VERDICTS
 from tests.reports import cases
+from unlearning import attacks, verdict
+from unlearning.attacks.strength import METRICS as STRENGTH
 
 FORBIDDEN = (  # compliance.md, section 7
     "proof of deletion",
@@ -21,6 +26,7 @@ FORBIDDEN = (  # compliance.md, section 7
     "gdpr compliant",
     "no trace remains",
 )
+SVG = r'<svg class="chart".*?</svg>'
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 
@@ -249,7 +255,7 @@ def test_a_case_that_contradicts_its_verdicts_is_not_rendered() -> None:
 
 def test_charts_are_well_formed_and_name_their_rows() -> None:
     source = source_of(cases.FULFILLED)
-    drawn = re.findall(r'<svg class="chart".*?</svg>', source, flags=re.DOTALL)
+    drawn = re.findall(SVG, source, flags=re.DOTALL)
     assert len(drawn) == 3
     texts = ["".join(ET.fromstring(svg).itertext()) for svg in drawn]
     assert "Secrets given away when asked" in texts[0]
@@ -259,6 +265,139 @@ def test_charts_are_well_formed_and_name_their_rows() -> None:
 
 def test_no_two_charts_share_an_inner_id() -> None:
     source = source_of(cases.SEVERAL)
-    drawn = re.findall(r'<svg class="chart".*?</svg>', source, flags=re.DOTALL)
+    drawn = re.findall(SVG, source, flags=re.DOTALL)
     clips = [set(re.findall(r'clipPath id="([^"]+)"', svg)) for svg in drawn]
     assert len(set.union(*clips)) == sum(len(ids) for ids in clips)
+
+
+def literals(path: Path, call: str, place: int) -> Iterator[str]:
+    """The strings written as that argument of a call of that name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == call:
+            given = node.args[place : place + 1]
+            yield from (a.value for a in given if isinstance(a, ast.Constant) and a.value)
+
+
+FILES = sorted(Path(attacks.__file__).parent.glob("*.py"))
+
+
+def test_every_attack_and_every_metric_that_can_be_measured_has_words() -> None:
+    metrics = {m for file in FILES for m in literals(file, "Score", 0)} | set(STRENGTH)
+    metrics |= {"log_probability", "first_choice", "stands_out", "rmia_tpr_at_0_1_percent"}
+    metrics |= {f"exposure_{a}" for a in ("after_benign", "after_relearning", "at_3_bits")}
+    assert len(metrics) > 25
+    assert not {metric for metric in metrics if words.metric(metric) is None}
+    named = {a for file in FILES for a in literals(file, "AttackResult", 0)} | set(attacks.ATTACKS)
+    assert not named - words.ATTACKS.keys()
+
+
+def test_every_gate_and_every_reason_of_a_verdict_has_words() -> None:
+    path = Path(verdict.__file__)
+    reasons = set(literals(path, "Check", 4)) | set(cases.REASONS.values())
+    reasons |= {"memorised", "not_memorised", "within", "beyond", "too_few", "recognised"}
+    reasons |= {"over_forgotten", "not_a_number", "attack_inapplicable"}
+    assert {"no_power", "another_model"} <= reasons
+    assert not reasons - words.CODES.keys()
+    assert not set(literals(path, "Check", 0)) - words.CHECKS.keys()
+
+
+def test_a_check_is_called_by_its_attack_and_its_metric() -> None:
+    assert words.check("membership_stands_out") == "Membership: Stands out among strangers"
+    assert words.check("exposure") == words.METRICS["exposure"][0]
+    assert words.check("quantisation_exposure_at_4_bits").endswith("stand out, 4 bits")
+    assert words.check("suffix_transferred_extraction").endswith("when asked, carried over")
+    assert words.check("reference") == words.ATTACKS["reference"]
+    assert words.check("brand_new") == "brand new"
+
+
+def test_no_code_is_left_on_a_page_with_every_attack() -> None:
+    text = page(cases.MANY).text.split("What this does not prove")[0]
+    assert not re.findall(r"[a-z0-9]+_[a-z0-9_]+", text.replace("not_erased", ""))
+
+
+def test_checks_stand_worst_first_and_only_those_that_passed_are_folded() -> None:
+    tried = source_of(cases.MANY).split("What was tried")[1].split("What it cost")[0]
+    places = [tried.index(what) for what in (" failed</p>", " not run</p>", " inconclusive</p>")]
+    folded = tried.index("<details>")
+    assert sorted([*places, folded]) == [*places, folded]
+    assert " checks passed</summary>" in tried[folded:]
+    assert "beyond its bound" in tried[:folded]
+    assert "could not see the person before, so it says nothing" in tried[:folded]
+    assert "beyond its bound" not in tried[folded:]
+    assert "not a number against" not in tried
+
+
+def test_only_the_headline_metrics_are_drawn_and_the_rest_is_folded() -> None:
+    source = source_of(cases.MANY)
+    drawn = "".join(re.findall(SVG, source, flags=re.DOTALL))
+    for metric in ("extraction", "exposure", "ranked_first", "stands_out", "loss", "lowercase"):
+        assert drawn.count(f">{words.METRICS[metric][0]}<") == 1
+    folded = source.split("<details>")[1].split("</details>")[0]
+    for metric in ("prompts", "rmia", "beam", "first_choice", "secret_strength"):
+        assert words.METRICS[metric][0] not in drawn
+        assert words.METRICS[metric][0] in folded
+    assert source.count("Asked with the weights rounded to 4 bits.") == 3
+    shown = {s.metric for a in cases.many(0.0).attacks for s in a.scores}
+    text = page(cases.MANY).text
+    assert not [m for m in shown if words.metric(m)[0] not in text]
+
+
+def test_a_reader_is_told_how_to_read_the_numbers() -> None:
+    told = page(cases.FULFILLED).text.split("How to read these numbers")[1]
+    told = told.split("What was removed")[0]
+    for what in ("recall", "not a sample", "about 3/n", "made-up people", "inconclusive", "5 %"):
+        assert what in told
+    assert "How to read these numbers" not in page(cases.NO_MATCH).text
+
+
+def test_an_attack_that_does_not_apply_is_named() -> None:
+    after = cases.assessment(19)
+    after = replace(after, attacks=(*after.attacks, AttackResult("reference", ())))
+    last = replace(cases.attempt(2, "depn", 19, cases.Outcome.FAIL), after=after)
+    model = replace(cases.model(outcome=cases.Outcome.FAIL), attempts=(last,))
+    text = page(with_model(model)).text
+    assert (
+        f"Without a result, because it does not apply to this model or to this case: {words.ATTACKS['reference']}."
+        in text
+    )
+
+
+def test_what_is_measured_beside_the_judged_costs_is_shown_with_its_change() -> None:
+    cost = page(cases.MANY).text.split("What it cost")[1].split("How to read")[0]
+    for label, _, _ in words.MEASURES.values():
+        assert label in cost
+    for change in ("+6.7 %", "\u22122.0 points", "+0.10 nats"):
+        assert change in cost.replace("\u202f", " ")
+    assert "infinite" not in cost
+
+
+def test_a_measure_that_was_taken_once_or_has_no_words_has_its_line() -> None:
+    def more(assessment: Assessment, **given: Estimate) -> Assessment:
+        return replace(assessment, utility=replace(assessment.utility, measures=given))
+
+    last = cases.attempt(2, "depn", 19, cases.Outcome.FAIL)
+    after = more(cases.assessment(19), dream_cost=Estimate(3.25, 3, 4, 9))
+    model = replace(
+        cases.model(outcome=cases.Outcome.FAIL),
+        before=more(cases.BEFORE, gap_worst=Estimate(0.25, 0.25, 0.25, 4)),
+        attempts=(replace(last, after=after),),
+    )
+    cost = page(with_model(model)).text.split("What it cost")[1]
+    assert "dream cost" in cost
+    assert "3.25" in cost
+    assert re.search(rf"0.25 nats 4 people {NOTHING} {NOTHING}", cost)
+
+
+def test_what_was_tried_on_every_model_is_not_called_untested() -> None:
+    untested = {"full_precision_only", "not_trained_further", "no_retrained_model"}
+    assert untested <= set(limits_for(cases.FULFILLED))
+    assert not untested & set(limits_for(cases.MANY))
+    half = replace(cases.MANY, models=(*cases.MANY.models, *cases.FULFILLED.models))
+    assert untested <= set(limits_for(half))
+    model = cases.MANY.models[0]
+    last = model.attempts[-1]
+    assert last.after is not None
+    blind = tuple(replace(a, scores=()) for a in last.after.attacks)
+    last = replace(last, after=replace(last.after, attacks=blind))
+    without = replace(cases.MANY, models=(replace(model, attempts=(last,)),))
+    assert untested <= set(limits_for(without))

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement as SecondStatement
+from pydantic import TypeAdapter
 
 from domain.errors import Code, ErasureError, EvidenceInvalid
-from domain.outcomes import CaseFile, FileDigest, Outcome, Verdict
+from domain.outcomes import CaseFile, FileDigest, Outcome, Utility, Verdict
 from reports import statement
 from tests.reports import cases
 
@@ -224,3 +225,33 @@ def test_evidence_is_made_at_the_end_of_a_case_only(status: str) -> None:
 def test_the_last_day_is_still_in_time() -> None:
     assert statement.on_time(cases.case(finished_at="2026-11-30T23:59:59Z"))
     assert not statement.on_time(cases.case(finished_at="2026-12-01T00:00:00Z"))
+
+
+def test_what_erasing_cost_is_signed_with_every_measure() -> None:
+    model = cases.MANY.models[0]
+    payload = statement.verification(
+        "req-1",
+        model=model.name,
+        before_sha256=model.before_sha256,
+        before=model.before,
+        attempt=model.attempts[-1],
+        commitment_sha256=cases.sha(5),
+        measured_at="2026-11-20T12:00:00Z",
+    )
+    after = json.loads(payload)["predicate"]["after"]["utility"]
+    assert after["measures"].keys() == cases.measures(0.0).keys()
+    assert after["measures"]["gap_alike"] == {
+        "value": "0.12",
+        "low95": "-Infinity",
+        "high95": "Infinity",
+        "trials": 20,
+        "hits": None,
+    }
+
+
+def test_a_record_from_before_there_were_measures_is_read() -> None:
+    stored = TypeAdapter(Utility)
+    kept = stored.dump_python(cases.many(1.0).utility)
+    assert stored.validate_python(kept) == cases.many(1.0).utility
+    del kept["measures"]
+    assert stored.validate_python(kept).measures == {}

@@ -16,7 +16,7 @@ from domain.outcomes import (
     Utility,
     Verdict,
 )
-from tests.unlearning.conftest import SEED, Town
+from tests.unlearning.conftest import CORE, SEED, Town
 from unlearning.attacks import ATTACKS
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
@@ -90,7 +90,7 @@ FORGOTTEN = measured()
 
 
 def verdict(before: Assessment, after: Assessment) -> Verdict:
-    return judge(before, after, BOUNDS, required=ATTACKS)
+    return judge(before, after, BOUNDS, required=CORE)
 
 
 def failed(found: Verdict) -> set[str]:
@@ -149,7 +149,7 @@ def test_a_bound_that_is_infinite_lets_nothing_pass() -> None:
     assert failed(verdict(KNOWN, after)) == {"extraction"}
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", CORE)
 @pytest.mark.parametrize("way", ["missing", "empty", "other_metric"])
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_an_attack_without_its_result_fails(name: str, way: str, side: str) -> None:
@@ -191,14 +191,14 @@ def test_an_attack_that_could_not_see_the_person_before_is_inconclusive_and_carr
 
 def test_too_few_secrets_are_inconclusive() -> None:
     strict = replace(BOUNDS, least_trials=31)
-    found = judge(KNOWN, FORGOTTEN, strict, required=ATTACKS)
+    found = judge(KNOWN, FORGOTTEN, strict, required=CORE)
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert judge(KNOWN, KNOWN, strict, required=ATTACKS).outcome is Outcome.FAIL
+    assert judge(KNOWN, KNOWN, strict, required=CORE).outcome is Outcome.FAIL
 
 
 def test_a_later_attempt_has_less_room() -> None:
     after = measured(exposure=2.2)  # strangers: mean 1.4, end of the range 2.4
-    outcomes = [judge(KNOWN, after, BOUNDS, required=ATTACKS, attempt=k).outcome for k in (1, 2, 3)]
+    outcomes = [judge(KNOWN, after, BOUNDS, required=CORE, attempt=k).outcome for k in (1, 2, 3)]
     assert outcomes == [Outcome.PASS, Outcome.FAIL, Outcome.FAIL]
 
 
@@ -215,7 +215,7 @@ def test_a_score_that_was_judged_before_and_is_missing_now_fails() -> None:
     assert failed(verdict(before, FORGOTTEN)) == {"memorisation"}
 
 
-JUDGED = [name for name in ATTACKS if name != "memorisation"]
+JUDGED = [name for name in CORE if name != "memorisation"]
 
 
 def run(model: LanguageModel, trial: Trial) -> Assessment:

@@ -29,9 +29,11 @@ class Exposure:
 
     Attributes:
         fewest: secrets with fewer candidates than this are not ranked.
+        tail: share of strangers who may lie beyond their range; smaller where several such tests are made.
     """
 
     fewest: int = 15
+    tail: float = 0.05
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
@@ -47,7 +49,9 @@ class Exposure:
         return AttackResult(
             "exposure",
             (
-                Score("exposure", "bits", mean(mine), group_range(means), rule=Rule.RANGE),
+                Score(
+                    "exposure", "bits", mean(mine), group_range(means, self.tail), rule=Rule.RANGE
+                ),
                 Score("ranked_first", "secrets", _first(ours), _first(theirs), rule=Rule.FIRST),
             ),
         )

@@ -89,6 +89,7 @@ def compared(
 ) -> tuple[Score, ...]:
     """Scores of single passages as results: all together person by person, then the AUC of each.
 
+    The intervals of the AUCs hold together (Bonferroni): m scores of one attack have 1 - 0.05 / m each.
     `controls` are the rows that `theirs` belong to; `together` names the score of all together. Low scores mean "seen
     in training". Any membership attack whose scores are one number a passage can report with it.
     """
@@ -102,7 +103,7 @@ def compared(
         mine, others = _column(ours, name), _column(theirs, name)
         if not mine or not others:
             continue
-        area = auc(mine, others)
+        area = auc(mine, others, 1 - 0.05 / len(names))
         singles.append(Score(name, "passages", mean(mine), mean(others), area, rule=Rule.CONTRAST))
         for share, label in ((0.01, "1_percent"), (0.001, "0_1_percent")):
             if (found := tpr(mine, others, share)) is not None:

@@ -36,13 +36,16 @@ class AnchorDistillation:
     Attributes:
         anchor: weight of the labels.
         cap_share: each token's cap, as a share of the level of strangers' tokens (`unlearning.levels`).
+        name_share: how many times further the name's tokens may go: they are the least likely ones of a stranger's
+            text, by which Min-K% tells the person from strangers.
         retain, rehearsal: weights of the two KL terms, as in `SelectiveAscent`.
         near: stop when the KL is at most this many nats; 0 runs all steps.
         steps, rate, batch, samples, length, budget_seconds: as in `SelectiveAscent`.
     """
 
-    anchor: float = 1.0
+    anchor: float = 0.3
     cap_share: float = 0.6
+    name_share: float = 1.5
     retain: float = 10.0
     rehearsal: float = 10.0
     near: float = 0.0
@@ -57,7 +60,7 @@ class AnchorDistillation:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""
         corpus.require_spans()
         with model.evaluating():
-            anchors, levels = Anchors(model, corpus), Levels(model, corpus)
+            anchors, levels = Anchors(model, corpus), Levels(model, corpus, self.name_share)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator

@@ -38,7 +38,7 @@ class LooEnsemble:
     """
 
     teachers: str = ""
-    clean: float = 0.7
+    clean: float = 0.5
     near: float = 2.0
     retain: float = 1.0
     rehearsal: float = 1.0

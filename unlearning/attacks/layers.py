@@ -1,0 +1,73 @@
+"""The residual stream of a causal model, by structure: its blocks, its last norm, its head."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import nn
+
+from unlearning.models import LanguageModel
+
+
+def blocks(model: LanguageModel) -> list[nn.Module]:
+    """The blocks in order: the longest list of modules. Raises `ValueError` when there is none."""
+    lists = [m for m in model.network.modules() if isinstance(m, nn.ModuleList)]
+    longest = max(lists, key=len, default=nn.ModuleList())
+    if not len(longest):
+        raise ValueError("no list of blocks")
+    return list(longest)
+
+
+def final_norm(model: LanguageModel) -> nn.Module:
+    """The norm between the last block and the head: outside of the blocks, one weight as wide as the model.
+
+    Raises `ValueError` when there is none.
+    """
+    width = model.network.get_input_embeddings().embedding_dim
+    inside = {id(m) for block in blocks(model) for m in block.modules()}
+    found = [
+        m
+        for m in model.network.modules()
+        if id(m) not in inside
+        and isinstance(weight := getattr(m, "weight", None), torch.Tensor)
+        and weight.shape == (width,)
+    ]
+    if not found:
+        raise ValueError("no final norm")
+    last: nn.Module = found[-1]
+    return last
+
+
+@contextmanager
+def recorded(modules: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
+    """Collect what each module puts out, (B, T, d) each, in order."""
+    seen: list[torch.Tensor] = []
+    handles = [
+        m.register_forward_hook(lambda _, __, out: seen.append(_hidden(out))) for m in modules
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def patched(module: nn.Module, places: torch.Tensor, values: torch.Tensor) -> Iterator[None]:
+    """What the module puts out is `values` (B, T, d) wherever `places` (B, T) is true."""
+
+    def hook(_: nn.Module, __: object, out: object) -> object:
+        own = _hidden(out)
+        mixed = torch.where(places[..., None], values.to(own), own)
+        return (mixed, *out[1:]) if isinstance(out, tuple) else mixed
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _hidden(out: object) -> torch.Tensor:
+    return cast("torch.Tensor", out[0] if isinstance(out, tuple) else out)
