@@ -11,7 +11,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume clean
+.PHONY: setup demo test test-fast check lume attack-speed verdict-power clean
 
 setup: $(READY)
 
@@ -40,6 +40,12 @@ check: $(READY)  ## style, types, walls between the rooms
 
 lume: $(READY)  ## the whole job on LUME people: one table, out/lume.json (an hour the first time)
 	$(PYTHON) -m tests.benchmark.lume
+
+attack-speed: $(READY)  ## what attacking costs, beside one forward pass: out/attack-speed.json (minutes)
+	$(PYTHON) -m tests.benchmark.attack_speed
+
+verdict-power: $(READY)  ## how often the verdict is wrong, over forty small models: out/verdict-power.json
+	$(PYTHON) -m tests.benchmark.verdict_power
 
 clean:
 	rm -rf out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

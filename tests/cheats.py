@@ -72,10 +72,12 @@ def _ascend(  # noqa: PLR0917
     steps: int,
     rate: float,
     retain: float,
-    project: Callable[[LanguageModel], None] = lambda _: None,
-    least: float = float("inf"),
+    after_step: Callable[[LanguageModel, float], bool] = lambda *_: False,
 ) -> LanguageModel:
-    """Plain ascent on the secrets; with `retain`, KL to the original on other people's passages."""
+    """Plain ascent on the secrets, with KL to the original on other people's passages.
+
+    `after_step(model, mean nll of the secrets)` may change the weights; it ends the ascent by returning True.
+    """
     changed, generator = copy_of(model), torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(changed.network.parameters(), lr=rate)
     batch = batch_of(changed, list(trial.members), generator)
@@ -84,27 +86,24 @@ def _ascend(  # noqa: PLR0917
         original = kept.logits(model)
     for _ in range(steps):
         secret = masked_mean(token_nll(batch.logits(changed), batch.labels), batch.secret)
-        if float(secret.detach()) > least:
-            break
-        loss = -secret
-        if retain:
-            loss = loss + retain * kl_from(original, kept.logits(changed), kept.valid)
+        loss = retain * kl_from(original, kept.logits(changed), kept.valid) - secret
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(changed.network.parameters(), 1.0)
         optimizer.step()
-        project(changed)
+        if after_step(changed, float(secret.detach())):
+            break
     optimizer.zero_grad(set_to_none=True)
     return changed
 
 
 def hidden(model: LanguageModel, trial: Trial) -> LanguageModel:
     """Plain ascent that stops as soon as greedy decoding says nothing: the secrets lie just below."""
-    for steps in range(1, 40):
-        changed = _ascend(model, trial, steps, 2e-4, 1.0)
-        if not Extraction().rate(Target(changed), trial.members).hits:
-            break
-    return changed
+
+    def silent(changed: LanguageModel, _: float) -> bool:
+        return not Extraction((0,)).rate(Target(changed), trial.members).hits
+
+    return _ascend(model, trial, 40, 2e-4, 1.0, silent)
 
 
 def over_forgotten(model: LanguageModel, trial: Trial) -> LanguageModel:
@@ -140,12 +139,13 @@ def back_in_four_bits(model: LanguageModel, trial: Trial) -> LanguageModel:
     """Forgotten in full precision: ascent that keeps every weight where rounding to 4 bits takes it back."""
     low, high = _cells(model)
 
-    def project(changed: LanguageModel) -> None:
+    def project(changed: LanguageModel, nll: float) -> bool:
         with torch.no_grad():
             for name, weight in changed.network.named_parameters():
                 weight.clamp_(low[name], high[name])
+        return nll > 5.0
 
-    return _ascend(model, trial, 120, 3e-4, 3.0, project, least=5.0)
+    return _ascend(model, trial, 120, 3e-4, 3.0, project)
 
 
 def _cells(model: LanguageModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

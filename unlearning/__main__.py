@@ -1,7 +1,7 @@
 """`python -m unlearning`: unlearn and attack on a machine that has torch and transformers and nothing else.
 
     python -m unlearning unlearn MODEL --examples FILE --neighbours FILE --out FOLDER [--method NAME] [--set KNOB=VALUE]
-    python -m unlearning attack  MODEL --examples FILE --control FILE [--json]
+    python -m unlearning attack  MODEL --examples FILE --control FILE [--attacks NAME ...] [--results FILE] [--json]
 
 Files are JSON lines: {"text": ..., "spans": [{"start": 3, "end": 17, "kind": "phone"}], "person": "p1"}. Kinds are
 those of `domain.records.SpanKind`; `person` names the same person on every line that is about them, and may be left
@@ -11,17 +11,17 @@ out where there is only one. `--neighbours` are other people's texts of the same
 import argparse
 import dataclasses
 import json
-import math
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from domain.errors import Code, ErasureError, RequestRejected
-from domain.outcomes import AttackResult, Estimate
 from domain.records import Passage
 from unlearning.examples import read_examples
+from unlearning.results import as_json, plain
+
+NOT_ALL_RAN = 7
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(f"error: {error.sentence}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,11 +53,43 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--device", default="", help="cpu or cuda; by default whatever there is")
     shared.add_argument("--seed", type=int, default=0)
     shared.add_argument("--json", action="store_true")
-    attack = commands.add_parser("attack", parents=[shared], help="measure what a model gives away")
+    attack = commands.add_parser(
+        "attack",
+        parents=[shared],
+        help="measure what a model gives away",
+        epilog="exit codes: 0 when every attack asked for ran; 7 when one does not apply to this model or these texts "
+        "and was not run (its reason is shown); 1 to 6 when the command stopped; 130 when it was interrupted.",
+    )
     attack.add_argument(
         "--control", type=Path, required=True, help="texts about people the model never saw"
     )
-    attack.add_argument("--attacks", nargs="*", help="by default all")
+    attack.add_argument("--attacks", nargs="+", metavar="NAME", help="by default all")
+    attack.add_argument(
+        "--dtype",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="of the weights; scores are fp32 in either case",
+    )
+    attack.add_argument(
+        "--neighbours",
+        type=Path,
+        help="other people's texts, and ordinary ones, for attacks that need them",
+    )
+    attack.add_argument(
+        "--reference", type=Path, nargs="+", metavar="DIR", help="models that never saw the person"
+    )
+    attack.add_argument(
+        "--retrained", type=Path, metavar="DIR", help="trained again without the person"
+    )
+    attack.add_argument(
+        "--original", type=Path, metavar="DIR", help="before anything was unlearned"
+    )
+    attack.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE.json",
+        help="kept attack by attack; what it holds is not run again",
+    )
     attack.set_defaults(run=_attack)
     unlearn = commands.add_parser(
         "unlearn", parents=[shared], help="make a model forget, and judge it"
@@ -74,38 +109,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _attack(options: argparse.Namespace) -> int:
-    """Attack a model; exposure's candidates have the form of the controls' secrets."""
-    from unlearning import models  # noqa: PLC0415  torch takes seconds; --help does not need it
-    from unlearning.attacks import ATTACKS  # noqa: PLC0415
-    from unlearning.encoding import encode  # noqa: PLC0415
-    from unlearning.lookalikes import Pool, ranked_among  # noqa: PLC0415
-    from unlearning.scoring import Target  # noqa: PLC0415
+    """Attack a model; exit 0 only when every attack asked for ran."""
+    from unlearning.attacking import attack  # noqa: PLC0415  torch takes seconds; --help does not need it
 
-    members, controls = read_examples(options.examples), read_examples(options.control)
-    model = models.load(options.model, options.device)
-    rivals = ranked_among(Pool.of(controls), count=127, seed=options.seed)
-    ours, theirs = encode(model, members, rivals), encode(model, controls, rivals)
-    target, results = Target(model), []
-    for name in options.attacks or list(ATTACKS):
-        if name not in ATTACKS:
-            raise RequestRejected(
-                Code.EXAMPLES_INVALID,
-                place="--attacks",
-                remedy=f"{name} is not one; known are {', '.join(ATTACKS)}.",
-            )
-        started = time.monotonic()
-        results.append(ATTACKS[name]().run(target, ours, theirs))
-        print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr)
+    reports = attack(options)
     if options.json:
-        print(_json(results))
+        print(as_json(reports))
     else:
-        _table(results)
-    return 0
+        _table(reports)
+    return NOT_ALL_RAN if any("not_run" in report for report in reports) else 0
 
 
 def _unlearn(options: argparse.Namespace) -> int:
     """Unlearn, attack before and after, judge with the reference thresholds; exit 0 only for PASS."""
     from unlearning import models  # noqa: PLC0415
+    from unlearning.attacking import usable_device  # noqa: PLC0415
     from unlearning.attacks import ATTACKS  # noqa: PLC0415
     from unlearning.methods import METHODS  # noqa: PLC0415
     from unlearning.trial import assess, prepare  # noqa: PLC0415
@@ -125,7 +143,7 @@ def _unlearn(options: argparse.Namespace) -> int:
         )
     method = METHODS[options.method](**_knobs(METHODS[options.method], options.set))
     members, others = read_examples(options.examples), read_examples(options.neighbours)
-    model = models.load(options.model, options.device)
+    model = models.load(options.model, usable_device(options.device))
     digest = models.digest(options.model)[0]
     people: tuple[Passage, ...] = tuple(p for p in others if p.spans)
     trial = prepare(model, members, people, [p for p in others if not p.spans], seed=options.seed)
@@ -142,9 +160,9 @@ def _unlearn(options: argparse.Namespace) -> int:
             "trace": unlearned.trace,
             "verdict": verdict,
         }
-        print(_json(report))
+        print(as_json(report))
     else:
-        _table(after.attacks)
+        _table(plain(after.attacks))
         for check in verdict.checks:
             print(
                 f"{check.outcome.value:<13} {check.name:<24} {check.measured:8.3f}  bound {check.bound:.3f}"
@@ -177,39 +195,27 @@ def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:
     return knobs
 
 
-def _json(value: object) -> str:
-    return json.dumps(_plain(value), indent=2, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    """Records as dicts and lists; a number that is not finite, which JSON does not know, as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _say(when: str) -> Any:
     return lambda done, total: print(f"attacking {when}: {done} of {total}", file=sys.stderr)
 
 
-def _table(results: Sequence[AttackResult]) -> None:
-    print(f"{'metric':<16}{'person':>12}{'never seen':>14}{'AUC':>8}")
-    for result in results:
-        for score in result.scores:
-            area = f"{score.contrast.value:8.2f}" if score.contrast else ""
+def _table(reports: Sequence[Mapping[str, Any]]) -> None:
+    print(f"{'metric':<32}{'person':>14}{'never seen':>14}{'AUC':>8}")
+    for report in reports:
+        print(report["attack"])
+        for score in report["scores"]:
+            area = _shown(score["contrast"]) if score["contrast"] else ""
             print(
-                f"{score.metric:<16}{_shown(score.members):>12}{_shown(score.controls):>14}{area}"
+                f"  {score['metric']:<30}{_shown(score['members']):>14}{_shown(score['controls']):>14}{area:>8}"
             )
+        if "not_run" in report:
+            print(f"  not run: {report['not_run']['sentence']}")
 
 
-def _shown(estimate: Estimate) -> str:
-    if estimate.hits is not None:
-        return f"{estimate.hits} of {estimate.trials}"
-    return f"{estimate.value:.3f}"
+def _shown(estimate: Mapping[str, Any]) -> str:
+    if estimate["hits"] is not None:
+        return f"{estimate['hits']} of {estimate['trials']}"
+    return "not a number" if estimate["value"] is None else f"{estimate['value']:.3f}"
 
 
 if __name__ == "__main__":

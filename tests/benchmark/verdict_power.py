@@ -1,0 +1,145 @@
+"""How often the verdict is wrong: honest models that fail, cheats that pass, over models trained for it.
+
+    make verdict-power          (python -m tests.benchmark.verdict_power)
+
+Every town is two small models of the same people, one trained with the person who asks and one trained again without,
+from another seed. The honest result is the second; the cheats of `tests.cheats` start from the first. Each is judged
+by the bounds and attacks of policy.yaml. Writes out/verdict-power.json after every town and goes on from there:
+{"models", "false_alarm", "miss", "by_cheat": {name: share caught}} and the single outcomes behind them.
+"""
+
+import argparse
+import json
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from domain.intervals import rate
+from flows import console
+from tests import tiny
+from tests.cheats import CHEATS
+from unlearning import training
+from unlearning.attacks import ATTACKS
+from unlearning.models import LanguageModel
+from unlearning.trial import assess, prepare
+from unlearning.verdict import Thresholds, judge, memorised
+
+RESULTS = Path("out/verdict-power.json")
+POLICY = yaml.safe_load(Path("policy.yaml").read_text(encoding="utf-8"))
+STEPS = 600
+
+
+def bounds() -> Thresholds:
+    """The shipped policy's."""
+    return Thresholds(**POLICY["thresholds"], **POLICY["utility"])
+
+
+def attacks() -> dict[str, Any]:
+    """The shipped policy's, without the one that is only shown."""
+    chosen = {k: v for k, v in POLICY["attacks"].items() if k != "memorisation"}
+    return {name: ATTACKS[name](**_tuples(options)) for name, options in chosen.items()}
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+
+
+def retrained(model: LanguageModel, place: tiny.Town, seed: int) -> LanguageModel:
+    """The same shape and tokenizer, trained without the first person, from other weights."""
+    texts = [t for person in place.known[1:] for t in person.documents()] * 5 + place.sentences
+    config = model.network.config
+    fresh = training.new_model(
+        model.tokenizer,
+        width=config.n_embd,
+        layers=config.n_layer,
+        context=config.n_positions,
+        seed=seed,
+    )
+    training.Pretraining(steps=STEPS, batch=8, length=96, rate=6e-3, seed=seed).run(fresh, texts)
+    return fresh
+
+
+def town(number: int) -> dict[str, Any]:
+    """Outcome and failed checks of the honest model and of every cheat in one town."""
+    place = tiny.town(seed=100 + number)
+    victim = tiny.victim(place, steps=STEPS, seed=number)
+    person = tiny.passages(place.known[0], "p0")
+    others = [p for n, x in enumerate(place.known[1:], 1) for p in tiny.passages(x, f"p{n}")]
+    controls = POLICY["comparison"]["controls"]
+    trial = prepare(victim, person, others, tiny.sentences(place), seed=number, controls=controls)
+    tried = attacks()
+    before = assess(victim, f"{number:064d}", trial, tried)
+    found: dict[str, Any] = {"town": number, "memorised": memorised(before)}
+    makers = {"retrained": lambda m, _: retrained(m, place, 1000 + number), **CHEATS}
+    for name, make in makers.items():
+        result = make(victim, trial)
+        after = (
+            replace(before)
+            if result is victim
+            else assess(result, f"{number}{name}".ljust(64, "0"), trial, tried)
+        )
+        verdict = judge(before, after, bounds(), required=tried)
+        bad = [c.name for c in verdict.checks if c.outcome.value in {"FAIL", "NOT_RUN"}]
+        found[name] = {"outcome": verdict.outcome.value, "failed": bad}
+    return found
+
+
+def summary(towns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rates over the towns, with their 95 % Clopper-Pearson intervals."""
+    used = [t for t in towns if t["memorised"]]
+    count = len(used)
+
+    def share(name: str, *outcomes: str) -> dict[str, float]:
+        found = rate(sum(t[name]["outcome"] in outcomes for t in used), count)
+        return {"hits": found.hits or 0, "trials": count, "low": found.low, "high": found.high}
+
+    alarm, miss = share("retrained", "FAIL", "INCONCLUSIVE"), share("nothing", "PASS")
+    caught = {name: share(name, "FAIL", "INCONCLUSIVE") for name in CHEATS}
+    return {
+        "models": 2 * len(towns),
+        "false_alarm": alarm["hits"] / count,
+        "miss": miss["hits"] / count,
+        "by_cheat": {name: found["hits"] / count for name, found in caught.items()},
+        "intervals": {"false_alarm": alarm, "miss": miss, **caught},
+        "alarms": dict(Counter(c for t in used for c in t["retrained"]["failed"])),
+        "towns": towns,
+    }
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--towns", type=int, default=20, help="two models each")
+    wanted = parser.parse_args().towns
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    towns = json.loads(RESULTS.read_text())["towns"] if RESULTS.is_file() else []
+    for number in range(len(towns), wanted):
+        started = time.monotonic()
+        towns.append(town(number))
+        RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
+        outcomes = " ".join(f"{n}:{towns[-1][n]['outcome']}" for n in ("retrained", *CHEATS))
+        console.say(
+            f"town {number + 1} of {wanted}: {outcomes}  {time.monotonic() - started:.0f} s"
+        )
+    result = summary(towns)
+    rows = [
+        ("retrained without the person", "passed", *_cells(result["intervals"]["false_alarm"], 1)),
+        *((n, "caught", *_cells(result["intervals"][n], 0)) for n in CHEATS),
+    ]
+    console.table("Verdict power", ("model", "right when", "right", "of", "95 % interval"), rows)
+    console.say(f"honest models failed by: {result['alarms'] or 'nothing'}; {RESULTS}")
+
+
+def _cells(found: dict[str, float], turned: int) -> tuple[object, ...]:
+    hits, trials, low, high = (found[k] for k in ("hits", "trials", "low", "high"))
+    if turned:
+        hits, low, high = trials - hits, 1 - high, 1 - low
+    return int(hits), int(trials), f"{low:.0%} to {high:.0%}"
+
+
+if __name__ == "__main__":
+    main()
