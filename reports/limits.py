@@ -46,10 +46,11 @@ LIMITS = MappingProxyType(
             "and hold the same key. A dishonest operator could invent numbers. The defence is to "
             "repeat the search and the attacks on the files whose digests are given here."
         ),
-        "names_not_unlearned": (
-            "The person's name itself was taken out of the texts but was not made unlikely in the "
-            "model: it is the word by which a secret is asked for. The model may still write the "
-            "name, and may still connect it with things that are not personal records."
+        "name_still_sayable": (
+            "The person's name was taken out of the texts and made unlikely where it stood in them, "
+            "by the methods that work on single tokens. Others may bear it, and it is the word by "
+            "which a secret is asked for, so hardly any attack asks for the name itself. The model "
+            "may still write it."
         ),
         "uncertain_spans": (
             "Some findings could not be assigned to this person or to another one. They were "
@@ -107,7 +108,7 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
     codes |= {
         "weights_prove_nothing",
         "named_attacks_only",
-        "names_not_unlearned",
+        "name_still_sayable",
     }
     untried = {
         "no_retrained_model": ("patching",),  # the one attack that needs such a model

@@ -59,7 +59,10 @@ def _until(end: int, ids: list[int]) -> list[int]:
     return ids[: ids.index(end)] if end in ids else ids
 
 
-_GROUP = 24
+_GROUP = 64
+_SHRINK = (
+    0.8  # the batch is cut to the rows that still grow when they are fewer than this share of it
+)
 
 
 def _grow(
@@ -69,18 +72,22 @@ def _grow(
     prefixes: Sequence[int],
     total: int,
 ) -> list[list[int]]:
-    """Greedy tokens after each prefix, all prefixes in step.
+    """Greedy tokens after each prefix, all prefixes in step; `prefixes` ascend.
 
     The prefixes share one cache as long as the longest of them; a mask hides from each what lies beyond it, and its own
-    tokens stand at their true positions.
+    tokens stand at their true positions. The longest prefixes are done first and leave the batch.
     """
     longest = max(prefixes)
     starts = torch.tensor(list(prefixes), device=model.device)
     shared = repeated(cache, len(starts), longest)
     visible = (torch.arange(longest, device=model.device) < starts[:, None]).long()  # (R, longest)
     token = logits[starts - 1].argmax(-1)  # (R,)
-    said = [token]
+    said = [[t] for t in token.tolist()]
     for step in range(1, total - min(prefixes)):
+        growing = sum(start + step < total for start in prefixes)
+        if growing < _SHRINK * len(token):
+            token, starts, visible = token[:growing], starts[:growing], visible[:growing]
+            shared.batch_select_indices(torch.arange(growing, device=model.device))
         visible = torch.cat([visible, visible.new_ones(len(starts), 1)], dim=1)
         with model.autocast():
             output = model.network(
@@ -91,9 +98,9 @@ def _grow(
                 use_cache=True,
             )
         token = output.logits[:, -1].float().argmax(-1)
-        said.append(token)
-    rows = torch.stack(said, dim=1).tolist()
-    return [row[: total - start] for row, start in zip(rows, prefixes, strict=True)]
+        for row, t in zip(said, token.tolist(), strict=False):
+            row.append(t)
+    return [row[: total - start] for row, start in zip(said, prefixes, strict=True)]
 
 
 @torch.no_grad()

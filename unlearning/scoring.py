@@ -92,6 +92,12 @@ def tokens_per_batch(model: LanguageModel) -> int:
 
 @torch.no_grad()
 def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Encoded, TokenScores]]:
+    if any(len(row) > model.context for row in rows):
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place="a passage",
+            remedy=f"it is longer than the model's context of {model.context} tokens; cut it into windows.",
+        )
     if model.masked:
         return [(row, _score_masked(model, row)) for row in rows]
     done = []

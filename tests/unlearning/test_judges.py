@@ -104,6 +104,11 @@ OURS: dict[str, Callable[..., Values]] = {
 }
 
 
+BOUND = {"lira_shared": 1e-4, "lira_alone": 1e-4}
+"""LiRA divides a difference of logits by a deviation over three models: the order of fp32 sums, which the number of
+threads changes, shows ten times as much in it."""
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_each_score_and_its_auc_equal_the_judges(
     name: str, target: Target, groups: tuple[list[Encoded], list[Encoded]]
@@ -112,7 +117,7 @@ def test_each_score_and_its_auc_equal_the_judges(
     for mine, judge in zip(
         (*ours, *theirs), (*golden["members"], *golden["controls"]), strict=True
     ):
-        assert mine == pytest.approx(judge, rel=1e-5, abs=0)
+        assert mine == pytest.approx(judge, rel=BOUND.get(name, 1e-5), abs=0)
     if "auc" in golden:
         assert auc(ours, theirs).value == pytest.approx(golden["auc"], abs=1e-9)
 

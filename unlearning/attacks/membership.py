@@ -57,7 +57,8 @@ class Membership:
         for row, scores, windows in zip(rows, target.scores(rows), lowered, strict=True):
             small = torch.cat([s.log_probability for s in target.scores(windows)])
             values = self.scores(row, scores)
-            values["lowercase"] = values["loss"] / -float(small[~small.isnan()].mean())
+            lower = max(1e-9, -float(small[~small.isnan()].mean()))  # never 0 but for rounding
+            values["lowercase"] = values["loss"] / lower
             found.append(values)
         return found
 

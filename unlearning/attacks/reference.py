@@ -86,7 +86,7 @@ class Reference:
 
     def share(self, ratio: float, population: Sequence[float]) -> float:
         """Share of the population that `ratio` beats by `gamma`."""
-        return fmean(ratio / z > self.gamma for z in population)
+        return fmean(ratio > self.gamma * z for z in population)  # z may be 0 by rounding
 
     def deviations(self, losses: Sequence[float], outs: Sequence[Sequence[float]]) -> list[float]:
         """`lira` of each passage; empty when the references are one, or all alike."""
