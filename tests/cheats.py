@@ -10,12 +10,11 @@ from dataclasses import replace
 
 import torch
 
-from unlearning.attacks.changed import copy_of
 from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.quantisation import quantised
 from unlearning.batches import batch_of
 from unlearning.losses import kl_from, masked_mean, token_nll
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 from unlearning.training import new_model
 from unlearning.trial import Trial

@@ -1,12 +1,13 @@
 """A language model on disk and in memory: any Hugging Face causal or masked directory, safetensors only."""
 
+import copy
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -72,6 +73,11 @@ class LanguageModel:
         finally:
             for module in training:
                 module.training = True
+
+
+def copy_of(model: LanguageModel) -> LanguageModel:
+    """A copy whose weights may be changed; the given model stays as it is."""
+    return replace(model, network=copy.deepcopy(model.network))
 
 
 def best_device() -> str:

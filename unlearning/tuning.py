@@ -18,12 +18,11 @@ from unlearning.losses import kl_from, masked_mean, token_nll
 from unlearning.methods.unlearned import (
     Clock,
     Unlearned,
-    copy_of,
     require_finite,
     require_finite_weights,
     seeded,
 )
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, copy_of
 from unlearning.rehearsal import rehearse
 
 ForgetLoss = Callable[

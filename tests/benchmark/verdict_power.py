@@ -12,40 +12,27 @@ import argparse
 import json
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from domain.intervals import rate
-from flows import console
+from flows import build, console
+from flows.policy import load_policy
 from tests import tiny
 from tests.cheats import CHEATS
 from unlearning import training
-from unlearning.attacks import ATTACKS
 from unlearning.models import LanguageModel
 from unlearning.trial import assess, prepare
-from unlearning.verdict import Thresholds, judge, memorised
+from unlearning.verdict import judge, memorised
 
 RESULTS = Path("out/verdict-power.json")
-POLICY = yaml.safe_load(Path("policy.yaml").read_text(encoding="utf-8"))
+POLICY = load_policy(Path("policy.yaml"))
 STEPS = 600
-
-
-def bounds() -> Thresholds:
-    """The shipped policy's."""
-    return Thresholds(**POLICY["thresholds"], **POLICY["utility"])
 
 
 def attacks() -> dict[str, Any]:
     """The shipped policy's, without the one that is only shown."""
-    chosen = {k: v for k, v in POLICY["attacks"].items() if k != "memorisation"}
-    return {name: ATTACKS[name](**_tuples(options)) for name, options in chosen.items()}
-
-
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return {n: attack for n, attack in build.attacks(POLICY).items() if n != "memorisation"}
 
 
 def retrained(model: LanguageModel, place: tiny.Town, seed: int) -> LanguageModel:
@@ -69,7 +56,7 @@ def town(number: int) -> dict[str, Any]:
     victim = tiny.victim(place, steps=STEPS, seed=number)
     person = tiny.passages(place.known[0], "p0")
     others = [p for n, x in enumerate(place.known[1:], 1) for p in tiny.passages(x, f"p{n}")]
-    controls = POLICY["comparison"]["controls"]
+    controls = POLICY.comparison.controls
     trial = prepare(victim, person, others, tiny.sentences(place), seed=number, controls=controls)
     tried = attacks()
     before = assess(victim, f"{number:064d}", trial, tried)
@@ -78,11 +65,11 @@ def town(number: int) -> dict[str, Any]:
     for name, make in makers.items():
         result = make(victim, trial)
         after = (
-            replace(before)
+            before
             if result is victim
             else assess(result, f"{number}{name}".ljust(64, "0"), trial, tried)
         )
-        verdict = judge(before, after, bounds(), required=tried)
+        verdict = judge(before, after, build.thresholds(POLICY), required=tried)
         bad = [c.name for c in verdict.checks if c.outcome.value in {"FAIL", "NOT_RUN"}]
         found[name] = {"outcome": verdict.outcome.value, "failed": bad}
     return found

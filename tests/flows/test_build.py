@@ -49,3 +49,9 @@ def test_a_name_that_does_not_exist_is_refused_by_its_key(home, changes, code, p
         build.everything(edited(home.policy, **changes))
     assert refused.value.code is code
     assert refused.value.place.startswith(f"policy.yaml, {place}")
+
+
+def test_the_bare_machines_bounds_are_those_of_the_shipped_policy(home):
+    from unlearning.verdict import REFERENCE_BOUNDS
+
+    assert build.thresholds(home.policy) == REFERENCE_BOUNDS

@@ -4,7 +4,6 @@ A change is made to a copy. What comes back must not exceed what the same change
 through it alongside the person: with enough freedom every model "recovers" text it never saw.
 """
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -16,13 +15,8 @@ from unlearning.attacks.extraction import Extraction
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, token_nll
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
-
-
-def copy_of(model: LanguageModel) -> LanguageModel:
-    """A copy whose weights may be changed."""
-    return replace(model, network=copy.deepcopy(model.network))
 
 
 def asked_again(

@@ -7,10 +7,10 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from domain.outcomes import AttackResult, Score
-from unlearning.attacks.changed import asked_again, copy_of
+from unlearning.attacks.changed import asked_again
 from unlearning.attacks.groups import require_groups
 from unlearning.encoding import Encoded
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 
 

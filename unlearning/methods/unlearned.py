@@ -1,10 +1,9 @@
 """What a method gives back, and the guards all of them share."""
 
-import copy
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -19,11 +18,6 @@ class Unlearned:
 
     model: LanguageModel
     trace: Trace
-
-
-def copy_of(model: LanguageModel) -> LanguageModel:
-    """A copy whose weights may be changed; the given model stays as it is."""
-    return replace(model, network=copy.deepcopy(model.network))
 
 
 def require_finite(method: str, terms: Mapping[str, float]) -> None:
