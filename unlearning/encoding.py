@@ -1,7 +1,7 @@
 """Passages as tokens: ids, which of them are sensitive, and where each span lies."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -195,7 +195,7 @@ def sensitive_mask(batch: Sequence[Encoded], device: torch.device) -> torch.Tens
     return pad([[int(flag) for flag in row.sensitive] for row in batch], 0, device)[0].bool()
 
 
-def by_length(rows: Sequence[Encoded], budget: int) -> Iterable[list[int]]:
+def by_length(rows: Sequence[Sized], budget: int) -> Iterable[list[int]]:
     """Indices of `rows` in batches of similar length, each of at most `budget` tokens with its padding."""
     batch: list[int] = []
     for index in sorted(range(len(rows)), key=lambda i: len(rows[i])):

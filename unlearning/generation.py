@@ -1,15 +1,18 @@
 """Greedy continuations of every prefix of a sequence, from one pass over it, and samples from a model.
 
-Library generation would read the prefix again for each of its lengths. Here the sequence is read once, its key-value
-cache is given to all prefixes at once, and a mask hides from each what lies beyond it.
+Library generation would read the prefix again for each of its lengths. Here many sequences are read at once, their
+key-value cache is given to all prefixes, and a mask hides from each what lies beyond it.
 """
 
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache
+from torch.nn.functional import pad as pad_end
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
-from unlearning.models import LanguageModel
+from unlearning.encoding import by_length, pad
+from unlearning.models import LanguageModel, tokens_per_batch
 
 
 def shared_cache(model: LanguageModel, ids: Sequence[int]) -> tuple[DynamicCache, torch.Tensor]:
@@ -31,76 +34,137 @@ def repeated(cache: DynamicCache, copies: int, length: int) -> DynamicCache:
 
 @torch.no_grad()
 def continuations(
-    model: LanguageModel, ids: Sequence[int], prefixes: Sequence[int]
-) -> list[list[int]]:
-    """For each prefix length i >= 1, the greedy tokens i..T-1; generation that ends early leaves the end token out.
+    model: LanguageModel, texts: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]]
+) -> list[list[list[int]]]:
+    """For each text and each of its prefix lengths i >= 1, the greedy tokens i..T-1; an early end token is left out.
 
     Greedy decoding from i says the true tokens up to the first that is not the model's first choice, at position j,
-    and goes on as from prefix j. So only such positions are generated, in groups of similar length.
+    and goes on as from prefix j. So only such positions are generated, those of many texts in one batch.
     """
-    cache, logits = shared_cache(model, ids)
-    wrong = (logits[:-1].argmax(-1) != torch.tensor(list(ids[1:]), device=model.device)).tolist()
-    total, following = len(ids), [0] * (len(ids) + 1)
-    following[total] = total
-    for j in range(
-        total - 1, 0, -1
-    ):  # following[i]: the first position from i on that greedy decoding gets wrong
-        following[j] = j if wrong[j - 1] else following[j + 1]
-    needed = sorted({following[i] for i in prefixes} - {total})
-    grown: dict[int, list[int]] = {total: []}
-    for start in range(0, len(needed), _GROUP):
-        group = needed[start : start + _GROUP]
-        grown.update(zip(group, _grow(model, cache, logits, group, total), strict=True))
+    found: list[list[list[int]]] = [[] for _ in texts]
     end = model.tokenizer.eos_token_id
-    return [_until(end, [*ids[i : following[i]], *grown[following[i]]]) for i in prefixes]
+    for batch in by_length(texts, tokens_per_batch(model)):
+        rows = [texts[i] for i in batch]
+        ids, mask = pad(rows, 0, model.device)
+        with model.autocast():
+            output = model.network(input_ids=ids, attention_mask=mask, use_cache=True)
+        best = output.logits.argmax(-1)  # (B, T)
+        following = [_following(row, said) for row, said in zip(rows, best.tolist(), strict=True)]
+        needed = {
+            (len(row) - after[i], r, after[i])
+            for r, (row, after) in enumerate(zip(rows, following, strict=True))
+            for i in prefixes[batch[r]]
+            if after[i] < len(row)
+        }
+        grown = _grown(model, output.past_key_values, best, sorted(needed, reverse=True))
+        for r, (row, after) in enumerate(zip(rows, following, strict=True)):
+            found[batch[r]] = [
+                _until(end, [*row[i : after[i]], *grown.get((r, after[i]), [])])
+                for i in prefixes[batch[r]]
+            ]
+    return found
+
+
+def _following(row: Sequence[int], said: Sequence[int]) -> list[int]:
+    """For each i the first position from i on that greedy decoding gets wrong; the length where there is none."""
+    following = [len(row)] * (len(row) + 1)
+    for j in range(len(row) - 1, 0, -1):
+        following[j] = following[j + 1] if said[j - 1] == row[j] else j
+    return following
 
 
 def _until(end: int, ids: list[int]) -> list[int]:
     return ids[: ids.index(end)] if end in ids else ids
 
 
-_GROUP = 64
-_SHRINK = (
-    0.8  # the batch is cut to the rows that still grow when they are fewer than this share of it
-)
+_GROUP = 128
+
+
+def _grown(
+    model: LanguageModel,
+    cache: DynamicCache,
+    best: torch.Tensor,
+    needed: Sequence[tuple[int, int, int]],
+) -> dict[tuple[int, int], list[int]]:
+    """Greedy tokens for each of `needed`, (how many, row of the cache, prefix length), the most tokens first."""
+    grown: dict[tuple[int, int], list[int]] = {}
+    for at in range(0, len(needed), _GROUP):
+        group = needed[at : at + _GROUP]
+        for (_, row, start), said in zip(group, _grow(model, cache, best, group), strict=True):
+            grown[row, start] = said
+    return grown
 
 
 def _grow(
     model: LanguageModel,
     cache: DynamicCache,
-    logits: torch.Tensor,
-    prefixes: Sequence[int],
-    total: int,
+    best: torch.Tensor,
+    group: Sequence[tuple[int, int, int]],
 ) -> list[list[int]]:
-    """Greedy tokens after each prefix, all prefixes in step; `prefixes` ascend.
+    """All of a group in step.
 
-    The prefixes share one cache as long as the longest of them; a mask hides from each what lies beyond it, and its own
-    tokens stand at their true positions. The longest prefixes are done first and leave the batch.
+    A mask hides from each what lies beyond its prefix, and its own tokens stand at their true positions. Those that
+    need fewer tokens are done first and leave the batch, from its end.
     """
-    longest = max(prefixes)
-    starts = torch.tensor(list(prefixes), device=model.device)
-    shared = repeated(cache, len(starts), longest)
-    visible = (torch.arange(longest, device=model.device) < starts[:, None]).long()  # (R, longest)
-    token = logits[starts - 1].argmax(-1)  # (R,)
-    said = [[t] for t in token.tolist()]
-    for step in range(1, total - min(prefixes)):
-        growing = sum(start + step < total for start in prefixes)
-        if growing < _SHRINK * len(token):
-            token, starts, visible = token[:growing], starts[:growing], visible[:growing]
-            shared.batch_select_indices(torch.arange(growing, device=model.device))
-        visible = torch.cat([visible, visible.new_ones(len(starts), 1)], dim=1)
+    counts, rows, places = (
+        torch.tensor(column, device=model.device) for column in zip(*group, strict=True)
+    )
+    places, most = places - 1, int(counts[0])  # of the last token of each, (R,)
+    length = int((places + counts).max())
+    layers = [
+        _Places(layer.keys[rows, :, :length], layer.values[rows, :, :length], length)
+        for layer in cache.layers
+    ]
+    token, everywhere = best[rows, places], torch.arange(length, device=model.device)
+    said = [token.tolist()]
+    for step in range(1, most):
+        growing = int((counts > step).sum())
+        token, places, counts = token[:growing], places[:growing] + 1, counts[:growing]
+        end = int(places.max()) + 1
+        for layer in layers:
+            layer.move(places, end)
         with model.autocast():
             output = model.network(
                 input_ids=token[:, None],
-                attention_mask=visible,
-                position_ids=(starts + step - 1)[:, None].clamp(max=model.context - 1),
-                past_key_values=shared,
+                attention_mask=(everywhere[:end] <= places[:, None]).long(),
+                position_ids=places[:, None].clamp(max=model.context - 1),
+                past_key_values=Cache(layers=layers),
                 use_cache=True,
             )
-        token = output.logits[:, -1].float().argmax(-1)
-        for row, t in zip(said, token.tolist(), strict=False):
-            row.append(t)
-    return [row[: total - start] for row, start in zip(said, prefixes, strict=True)]
+        token = output.logits[:, -1].argmax(-1)
+        said.append(token.tolist())
+    return [[said[step][r] for step in range(count)] for r, (count, _, _) in enumerate(group)]
+
+
+class _Places(DynamicLayer):  # type: ignore[misc]  # transformers has no types here
+    """A layer of a cache in which every row grows at a place of its own, over what the others see there.
+
+    keys, values: (R, heads, length or less, width), filled up to `length`.
+    """
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        room = (0, 0, 0, length - keys.shape[-2])
+        self.keys, self.values = pad_end(keys, room), pad_end(values, room)
+
+    def move(self, places: torch.Tensor, end: int) -> None:
+        """The next token of row r belongs at `places[r]`; nobody has any at `end`. Rows beyond are dropped."""
+        self.places, self.end = places, end
+        self.keys, self.values = self.keys[: len(places)], self.values[: len(places)]
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write one token of each row, (R, heads, 1, width); returns all keys and values before `end`."""
+        rows = torch.arange(len(self.places), device=self.places.device)
+        self.keys[rows, :, self.places] = key_states[:, :, 0]
+        self.values[rows, :, self.places] = value_states[:, :, 0]
+        return self.keys[:, :, : self.end], self.values[:, :, : self.end]
+
+    def get_seq_length(self) -> int:
+        """As if the token now read were the last of all."""
+        return self.end - 1
 
 
 @torch.no_grad()

@@ -80,6 +80,13 @@ def copy_of(model: LanguageModel) -> LanguageModel:
     return replace(model, network=copy.deepcopy(model.network))
 
 
+def tokens_per_batch(model: LanguageModel) -> int:
+    """So many tokens that the logits of a batch stay under 256 MB (2 GB on CUDA)."""
+    bytes_allowed = 2**31 if model.device.type == "cuda" else 2**28
+    vocabulary = int(model.network.config.get_text_config().vocab_size)
+    return max(256, min(16384, bytes_allowed // (4 * vocabulary)))
+
+
 def best_device() -> str:
     """CUDA where there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -16,8 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from domain.errors import Code, UnlearningFailed
 from unlearning.encoding import Encoded
 from unlearning.generation import repeated, shared_cache
-from unlearning.models import LanguageModel
-from unlearning.scoring import tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
 
 
 def down_projections(model: LanguageModel) -> list[nn.Module]:

@@ -13,7 +13,7 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from unlearning.encoding import Encoded, TokenSpan, by_length, pad
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, tokens_per_batch
 
 Progress = Callable[[int, int], None]
 
@@ -81,13 +81,6 @@ class Target:
     def _key(self, row: Encoded) -> object:
         spans = [(s.start, s.end) for s in row.spans] if self.model.masked else ()
         return row.ids, tuple(spans)
-
-
-def tokens_per_batch(model: LanguageModel) -> int:
-    """So many tokens that the logits of a batch stay under 256 MB (2 GB on CUDA)."""
-    bytes_allowed = 2**31 if model.device.type == "cuda" else 2**28
-    vocabulary = int(model.network.config.get_text_config().vocab_size)
-    return max(256, min(16384, bytes_allowed // (4 * vocabulary)))
 
 
 @torch.no_grad()

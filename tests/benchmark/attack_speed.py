@@ -28,11 +28,11 @@ from unlearning.attacks import memorisation
 from unlearning.attacks.discoverable import Discoverable
 from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.membership import Membership
-from unlearning.attacks.memorisation import Memorisation, accuracy
+from unlearning.attacks.memorisation import accuracy, likelihoods
 from unlearning.attacks.strength import Strength
 from unlearning.encoding import Encoded, by_length, encode, pad
-from unlearning.models import LanguageModel
-from unlearning.scoring import Target, tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.scoring import Target
 
 TEXTS, TOKENS, PEOPLE = 120, 100, 20  # half of the texts are one person's, the rest of the others
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 256, 6, 8192, 256
@@ -162,13 +162,13 @@ def measure_likelihood(model: LanguageModel) -> tuple[dict[str, object], bool]:
         measured: dict[str, set[object]] = {"shared": set(), "generate": set()}
 
         def shared(knows: LanguageModel = knows, found: set[object] = measured["shared"]) -> None:
-            found.add(Memorisation()._likelihood(Target(knows), row))
+            found.add(likelihoods(knows, [row], 10, 3)[0])
 
         def generate(
             knows: LanguageModel = knows, found: set[object] = measured["generate"]
         ) -> None:
             with patch.object(memorisation, "continuations", generations):
-                found.add(Memorisation()._likelihood(Target(knows), row))
+                found.add(likelihoods(knows, [row], 10, 3)[0])
 
         seconds = _in_turns({"shared": shared, "generate": generate}, EL_ROUNDS)
         middle = {way: median(times) for way, times in seconds.items()}
@@ -186,11 +186,11 @@ def measure_likelihood(model: LanguageModel) -> tuple[dict[str, object], bool]:
 
 @torch.no_grad()
 def generations(
-    model: LanguageModel, ids: Sequence[int], prefixes: Sequence[int]
-) -> list[list[int]]:
-    """What `continuations` gives, by one call of the library for each prefix."""
-    end, found = model.tokenizer.eos_token_id, []
-    for prefix in prefixes:
+    model: LanguageModel, texts: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]]
+) -> list[list[list[int]]]:
+    """What `continuations` gives for one text, by one call of the library for each prefix."""
+    (ids,), end, found = texts, model.tokenizer.eos_token_id, []
+    for prefix in prefixes[0]:
         whole = model.network.generate(
             torch.tensor([ids[:prefix]], device=model.device),
             attention_mask=torch.ones(1, prefix, dtype=torch.long, device=model.device),
@@ -199,7 +199,7 @@ def generations(
             pad_token_id=model.tokenizer.pad_token_id,
         )[0, prefix:].tolist()
         found.append(whole[: whole.index(end)] if end in whole else whole)
-    return found
+    return [found]
 
 
 def memorised(model: LanguageModel, ids: Sequence[int], steps: int = 60) -> LanguageModel:

@@ -17,7 +17,7 @@ from tests.unlearning import judged
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.gradnorm import GradNorm
 from unlearning.attacks.membership import Membership
-from unlearning.attacks.memorisation import Memorisation, accuracy
+from unlearning.attacks.memorisation import accuracy, likelihoods
 from unlearning.attacks.recall import ReCaLL
 from unlearning.attacks.reference import Reference, losses
 from unlearning.attacks.strength import Strength
@@ -212,9 +212,9 @@ def test_extraction_likelihood_equals_the_judge_where_no_prefix_is_capped(
     for rows, name in zip(groups, ("members", "controls"), strict=True):
         for row, judge in zip(rows, JUDGED["el"][name], strict=True):
             prefixes = list(range(2, len(row) - n + 1))
-            grown = continuations(target.model, row.ids, prefixes)
+            (grown,) = continuations(target.model, [row.ids], [prefixes])
             shares = [hits(row.ids[i:], said, n) for i, said in zip(prefixes, grown, strict=True)]
-            value, _ = Memorisation(n=n)._likelihood(target, row)
+            ((value, _),) = likelihoods(target.model, [row], n, 3)
             expected = judge[f"el_{n}-gram"]
             assert value is not None
             assert sum(shares) / len(shares) == pytest.approx(expected, abs=1e-6)
@@ -235,7 +235,7 @@ def test_extraction_likelihood_equals_one_plain_generation_per_prefix(
         said = {i: generated(target.model, row, i) for i in range(1, len(text) - 1)}
         for n in (2, 3, 10):
             shares = [min(1.0, hits(text[i:], said[i], n)) for i in range(1, len(text) - n + 1)]
-            value, _ = Memorisation(n=n)._likelihood(target, row)
+            ((value, _),) = likelihoods(target.model, [row], n, 3)
             assert value == pytest.approx(sum(shares) / (len(text) - n), abs=1e-6)
             assert value > 0 or n == 10
 

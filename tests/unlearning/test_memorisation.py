@@ -8,7 +8,7 @@ import torch
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from tests.unlearning.stub import END, says
-from unlearning.attacks.memorisation import Memorisation, accuracy, ngrams, overlap
+from unlearning.attacks.memorisation import accuracy, likelihoods, ngrams, overlap
 from unlearning.generation import continuations, samples
 from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
@@ -20,7 +20,7 @@ CHAIN = {END: 1, 1: 2, 2: 3, 3: 4, 4: 9, 9: 9, 5: 6}
 
 
 def test_greedy_continuations_of_a_table() -> None:
-    grown = continuations(says(CHAIN), TEXT, [1, 2, 3, 4, 5, 6])
+    grown = continuations(says(CHAIN), [TEXT], [[1, 2, 3, 4, 5, 6]])[0]
     assert grown == [[1, 2, 3, 4, 9, 9], [2, 3, 4, 9, 9], [3, 4, 9, 9], [4, 9, 9], [9, 9], [6]]
 
 
@@ -32,7 +32,7 @@ def test_extraction_likelihood_by_hand() -> None:
     i=3: rest 456 (2), said 499: none -> 0
     i=4: rest 56 (1), said 99 -> 0
     """
-    found = Memorisation(n=2, n_secret=2)._likelihood(Target(says(CHAIN)), row(TEXT, (3, 5)))
+    found = likelihoods(says(CHAIN), [row(TEXT, (3, 5))], 2, 2)[0]
     whole = (2 / 4 + 1 / 3 + 0 + 0) / 4
     assert found[0] == pytest.approx(whole)
 
@@ -42,7 +42,7 @@ def test_extraction_likelihood_of_a_secret_by_hand() -> None:
 
     i=1: 23, 34, 45 of which 23 and 34 are said -> 2/3; i=2: 34, 45, said 34 -> 1/2; i=3: 45 -> 0; i=4: none, left out.
     """
-    found = Memorisation(n=2, n_secret=2)._likelihood(Target(says(CHAIN)), row(TEXT, (3, 5)))
+    found = likelihoods(says(CHAIN), [row(TEXT, (3, 5))], 2, 2)[0]
     assert found[1] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
 
 
@@ -60,15 +60,15 @@ def test_a_repeated_hit_counts_again_but_never_beyond_one() -> None:
 
 
 def test_a_passage_shorter_than_the_n_gram_is_left_out() -> None:
-    assert Memorisation()._likelihood(Target(says(CHAIN)), row([END, 1, 2], (1, 2))) == (None, None)
-    whole, secret = Memorisation()._likelihood(Target(says(CHAIN)), row(TEXT, (3, 5)))
+    assert likelihoods(says(CHAIN), [row([END, 1, 2], (1, 2))], 10, 3) == [(None, None)]
+    ((whole, secret),) = likelihoods(says(CHAIN), [row(TEXT, (3, 5))], 10, 3)
     assert whole is None
     assert secret is not None
 
 
 def test_what_is_said_ends_at_the_end_token_even_where_the_text_holds_one() -> None:
     table = {1: 2, 2: END, 3: 4, 4: 5}  # the end token is the true one after 2
-    assert continuations(says(table), [END, 1, 2, END, 3], [2]) == [[2]]
+    assert continuations(says(table), [[END, 1, 2, END, 3]], [[2]]) == [[[2]]]
 
 
 @pytest.mark.parametrize("kind", ["victim", "gpt2", "llama", "neox"])
@@ -76,19 +76,22 @@ def test_continuations_equal_the_librarys_generation_for_every_prefix(
     kind: str, victim: LanguageModel, untrained: LanguageModel
 ) -> None:
     model = victim if kind == "victim" else tiny_model(kind, untrained)
-    text = "Petra Zimmer asked us to call 212-555-0137." if kind == "victim" else "call 212-555"
-    ids = [0, *model.tokenizer(text)["input_ids"]]
-    prefixes = list(range(1, len(ids)))
+    said = ["Petra Zimmer asked us to call 212-555-0137.", "The form of Petra", "call 212-555"]
+    texts = [
+        [0, *model.tokenizer(text)["input_ids"]] for text in said[-3 if kind == "victim" else -1 :]
+    ]
+    prefixes = [range(1, len(ids)) for ids in texts]
     end = model.tokenizer.eos_token_id
-    for i, grown in zip(prefixes, continuations(model, ids, prefixes), strict=True):
-        whole = model.network.generate(
-            torch.tensor([ids[:i]]),
-            attention_mask=torch.ones(1, i, dtype=torch.long),
-            max_new_tokens=len(ids) - i,
-            do_sample=False,
-            pad_token_id=model.tokenizer.pad_token_id,
-        )[0, i:].tolist()
-        assert grown == (whole[: whole.index(end)] if end in whole else whole)
+    for ids, grown in zip(texts, continuations(model, texts, prefixes), strict=True):
+        for i, tokens in enumerate(grown, start=1):
+            whole = model.network.generate(
+                torch.tensor([ids[:i]]),
+                attention_mask=torch.ones(1, i, dtype=torch.long),
+                max_new_tokens=len(ids) - i,
+                do_sample=False,
+                pad_token_id=model.tokenizer.pad_token_id,
+            )[0, i:].tolist()
+            assert tokens == (whole[: whole.index(end)] if end in whole else whole)
 
 
 def test_samples_are_drawn_by_their_own_generator(small: LanguageModel) -> None:

@@ -18,6 +18,8 @@ from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 
+MOST = 31
+
 
 def asked_again(
     model: LanguageModel,
@@ -26,10 +28,13 @@ def asked_again(
     after: str,
     tail: float = 0.05,
 ) -> tuple[Score, ...]:
-    """Exposure, first ranks and extraction of a changed model; `after` is put behind the metrics' names."""
+    """Exposure, first ranks and extraction of a changed model; `after` is put behind the metrics' names.
+
+    Exposure is among `MOST` candidates: a secret that is back ranks first among few as among many.
+    """
     target = Target(model)
     results = (
-        Exposure(tail=tail).run(target, members, controls),
+        Exposure(most=MOST, tail=tail).run(target, members, controls),
         Extraction((0,)).run(target, members, controls),
     )
     return tuple(

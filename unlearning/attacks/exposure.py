@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,8 +12,8 @@ from domain.records import SpanKind
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan, pad
 from unlearning.generation import repeated, shared_cache
-from unlearning.models import LanguageModel
-from unlearning.scoring import Target, masked_log_probability, tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.scoring import Target, masked_log_probability
 from unlearning.statistics import group_range, mean
 
 
@@ -29,10 +29,12 @@ class Exposure:
 
     Attributes:
         fewest: secrets with fewer candidates than this are not ranked.
+        most: candidates that are used, the first ones.
         tail: share of strangers who may lie beyond their range; smaller where several such tests are made.
     """
 
     fewest: int = 15
+    most: int = 127
     tail: float = 0.05
 
     def run(
@@ -62,7 +64,8 @@ class Exposure:
         found: dict[str, list[tuple[float, bool]]] = {}
         for _, row, span in secrets(rows):
             if len(span.candidates) >= self.fewest:
-                found.setdefault(row.person, []).append(exposure(target, row, span))
+                asked = replace(span, candidates=span.candidates[: self.most])
+                found.setdefault(row.person, []).append(exposure(target, row, asked))
         return found
 
 

@@ -13,8 +13,8 @@ from unlearning.attacks.groups import require_groups, secrets
 from unlearning.attacks.layers import blocks, final_norm, recorded
 from unlearning.attacks.outliers import FEWEST
 from unlearning.encoding import Encoded, by_length, pad
-from unlearning.models import LanguageModel
-from unlearning.scoring import Target, tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.scoring import Target
 from unlearning.statistics import group_range, mean
 
 _TAIL = 0.05 / 3  # three scores are judged

@@ -11,8 +11,8 @@ from unlearning.attacks.asking import require_causal
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.attacks.layers import blocks, patched, recorded
 from unlearning.encoding import Encoded, by_length, pad
-from unlearning.models import LanguageModel
-from unlearning.scoring import Target, tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.scoring import Target
 from unlearning.statistics import group_range, mean, share
 
 

@@ -12,8 +12,8 @@ from unlearning.attacks.groups import require_groups, secrets
 from unlearning.attacks.growing import Texts, drawn, searched
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.generation import shared_cache
-from unlearning.models import LanguageModel
-from unlearning.scoring import Target, tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.scoring import Target
 
 _Grow = Callable[[Texts, int], torch.Tensor]
 

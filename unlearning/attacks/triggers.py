@@ -7,8 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from unlearning.encoding import pad
-from unlearning.models import LanguageModel
-from unlearning.scoring import tokens_per_batch
+from unlearning.models import LanguageModel, tokens_per_batch
 
 Question = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """As tokens: the text that the suffix stands behind, what follows the suffix, and the secret after that."""
