@@ -8,7 +8,8 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from flows import build, progress
 from flows.bench import Bench, architecture, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
 from flows.choose import Choice, Facts, choose
+from flows.copies import Copies
 from flows.steps import step
 from reports import bundle, dsse, statement
 from unlearning import models
@@ -110,6 +112,15 @@ def _documents(bench: Bench, name: str) -> "chain[Document]":
     return chain.from_iterable(open_corpus(e.path, e.text_field).documents() for e in entries)
 
 
+def _redacted_texts(bench: Bench, name: str) -> Iterator[str]:
+    """What the model was trained on, from the redacted copies: what the next training will read."""
+    for corpus in bench.stores.catalog.model(name).corpora:
+        entry = bench.stores.catalog.corpus(corpus)
+        path = Copies(bench.paths.redacted(corpus)).current() or entry.path
+        for document in open_corpus(str(path), entry.text_field).documents():
+            yield document.text.reveal()
+
+
 @step("measure", broken=Unavailable)
 def measure_before(bench: Bench, name: str) -> None:
     """Make the trial ready and attack the model as it is. When nothing can be shown, the outcome is decided here."""
@@ -121,7 +132,13 @@ def measure_before(bench: Bench, name: str) -> None:
         people = Subjects(bench, name, seed)
         controls = bench.policy.comparison.controls
         trial = prepare(
-            model, people.members, people.neighbours, people.ordinary, seed=seed, controls=controls
+            model,
+            people.members,
+            people.neighbours,
+            people.ordinary,
+            seed=seed,
+            controls=controls,
+            texts=partial(_redacted_texts, bench, name),
         )
     except UnlearningFailed as error:
         _decide(bench, name, Outcome.INCONCLUSIVE, error.code.value)

@@ -1,5 +1,6 @@
 """What a method learns from: the person's passages, other people's, ordinary text, and people never seen."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from domain.errors import Code, UnlearningFailed
@@ -18,6 +19,8 @@ class Corpus:
             level of "not known".
         names: casefolded words and values that betray the person; text that holds one is not rehearsed.
         references: where the forget passages stand in the corpus, for teachers that must not have seen them.
+        texts: gives all text the model was trained on, without the person's spans, to train it again; nothing where
+            that is not at hand.
         seed: every random choice of a method comes from it.
     """
 
@@ -28,6 +31,7 @@ class Corpus:
     names: frozenset[str] = field(repr=False)
     references: frozenset[str]
     seed: int
+    texts: Callable[[], Iterable[str]] = field(default=tuple, repr=False)
 
     def mentions(self, text: str) -> bool:
         """Whether a text holds one of the person's names or secrets."""

@@ -3,7 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
@@ -48,6 +48,7 @@ def prepare(
     controls: int = 10,
     candidates: int = 127,
     held_out: float = 0.4,
+    texts: Callable[[], Iterable[str]] = tuple,
 ) -> Trial:
     """Split, encode, and make up the people the model never saw.
 
@@ -59,6 +60,7 @@ def prepare(
         seed: every split and every made-up person comes from it.
         controls: people the model never saw.
         candidates: values of the same form that each secret is ranked among.
+        texts: as in `Corpus`, for methods that train again.
         held_out: share of the neighbours (whole people) and of the ordinary text kept out of every loss, for scoring.
 
     Raises:
@@ -85,9 +87,9 @@ def prepare(
             "add the corpus the model was trained on to the request's scope.",
         )
     scored, learnt = set(people[:cut]), set(people[cut:])
-    texts = list({p.text: p for p in ordinary}.values())
-    order.shuffle(texts)
-    half = max(1, round(held_out * len(texts)))
+    plain = list({p.text: p for p in ordinary}.values())
+    order.shuffle(plain)
+    half = max(1, round(held_out * len(plain)))
     pool = Pool.of(neighbours)
 
     def rivals(kind: SpanKind, value: str) -> list[str]:
@@ -101,18 +103,19 @@ def prepare(
         corpus=Corpus(
             forget=encode(model, members, names=True),
             neighbours=encode(model, [p for p in neighbours if p.person in learnt]),
-            ordinary=encode(model, texts[half:]),
+            ordinary=encode(model, plain[half:]),
             controls=encode(model, learnt_from, names=True),
             names=frozenset(
                 p.text.reveal()[s.start : s.end].casefold() for p in members for s in p.spans
             ),
             references=frozenset(p.ref for p in members),
             seed=seed,
+            texts=texts,
         ),
         members=encoded,
         controls=unknown,
         others=encode(model, [p for p in neighbours if p.person in scored]),
-        retained=encode(model, texts[:half] or [p for p in neighbours if p.person in scored]),
+        retained=encode(model, plain[:half] or [p for p in neighbours if p.person in scored]),
     )
 
 

@@ -12,6 +12,7 @@ from unlearning.corpus import Corpus
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.methods.depn import Depn
 from unlearning.methods.loo_ensemble import LooEnsemble
+from unlearning.methods.retrain import Retrain
 from unlearning.methods.selective_ascent import SelectiveAscent
 from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
@@ -30,4 +31,5 @@ METHODS: Mapping[str, type[Method]] = {
     "selective_ascent": SelectiveAscent,
     "depn": Depn,
     "loo_ensemble": LooEnsemble,
+    "retrain": Retrain,
 }
