@@ -8,7 +8,7 @@ import torch
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from tests.unlearning.stub import END, says
-from unlearning.attacks.memorisation import Memorisation, accuracy, ngrams, overlap
+from unlearning.attacks.memorisation import accuracy, likelihood, ngrams, overlap
 from unlearning.generation import continuations, samples
 from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
@@ -32,7 +32,7 @@ def test_extraction_likelihood_by_hand() -> None:
     i=3: rest 456 (2), said 499: none -> 0
     i=4: rest 56 (1), said 99 -> 0
     """
-    found = Memorisation(n=2, n_secret=2)._likelihood(Target(says(CHAIN)), row(TEXT, (3, 5)))
+    found = likelihood(says(CHAIN), row(TEXT, (3, 5)), 2, 2)
     whole = (2 / 4 + 1 / 3 + 0 + 0) / 4
     assert found[0] == pytest.approx(whole)
 
@@ -42,7 +42,7 @@ def test_extraction_likelihood_of_a_secret_by_hand() -> None:
 
     i=1: 23, 34, 45 of which 23 and 34 are said -> 2/3; i=2: 34, 45, said 34 -> 1/2; i=3: 45 -> 0; i=4: none, left out.
     """
-    found = Memorisation(n=2, n_secret=2)._likelihood(Target(says(CHAIN)), row(TEXT, (3, 5)))
+    found = likelihood(says(CHAIN), row(TEXT, (3, 5)), 2, 2)
     assert found[1] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
 
 
@@ -60,8 +60,8 @@ def test_a_repeated_hit_counts_again_but_never_beyond_one() -> None:
 
 
 def test_a_passage_shorter_than_the_n_gram_is_left_out() -> None:
-    assert Memorisation()._likelihood(Target(says(CHAIN)), row([END, 1, 2], (1, 2))) == (None, None)
-    whole, secret = Memorisation()._likelihood(Target(says(CHAIN)), row(TEXT, (3, 5)))
+    assert likelihood(says(CHAIN), row([END, 1, 2], (1, 2)), 10, 3) == (None, None)
+    whole, secret = likelihood(says(CHAIN), row(TEXT, (3, 5)), 10, 3)
     assert whole is None
     assert secret is not None
 

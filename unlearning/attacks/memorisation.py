@@ -8,6 +8,7 @@ from domain.outcomes import AttackResult, Score
 from unlearning.attacks.groups import require_groups
 from unlearning.encoding import Encoded
 from unlearning.generation import continuations
+from unlearning.models import LanguageModel
 from unlearning.scoring import Target, TokenScores
 from unlearning.statistics import share
 
@@ -52,34 +53,50 @@ class Memorisation:
             for metric, value in accuracy(row, scores).items():
                 found[metric].append(value)
             if not target.model.masked:
-                likelihood = self._likelihood(target, row)
-                for metric, part in zip((f"el_{self.n}", "s_el"), likelihood, strict=True):
+                both = likelihood(target.model, row, self.n, self.n_secret)
+                for metric, part in zip((f"el_{self.n}", "s_el"), both, strict=True):
                     if part is not None:
                         found[metric].append(part)
         return found
 
-    def _likelihood(self, target: Target, row: Encoded) -> tuple[float | None, float | None]:
-        """(EL_n, S-EL_n) of one passage; None where the passage is too short or holds no secret."""
-        longest = len(row) - min(self.n, self.n_secret)
-        prefixes = list(range(2, longest + 1))  # position 0 is the start token
-        if not prefixes:
-            return None, None
-        grown = continuations(target.model, row.ids, prefixes)
-        whole, secret = [], []
-        for prefix, text in zip(prefixes, grown, strict=True):
-            if prefix <= len(row) - self.n:
-                whole.append(overlap(text, ngrams(row.ids, prefix, self.n)))
-            touching = [
-                gram
-                for start, gram in enumerate(ngrams(row.ids, prefix, self.n_secret), start=prefix)
-                if any(row.sensitive[start : start + self.n_secret])
-            ]
-            if touching:
-                secret.append(overlap(text, touching))
-        return (
-            sum(whole) / len(whole) if whole else None,
-            sum(secret) / len(secret) if secret else None,
-        )
+
+def likelihood(
+    model: LanguageModel, row: Encoded, n: int, n_secret: int
+) -> tuple[float | None, float | None]:
+    """(EL_n, S-EL_n) of one passage; None where the passage is too short or holds no secret."""
+    longest = len(row) - min(n, n_secret)
+    prefixes = list(range(2, longest + 1))  # position 0 is the start token
+    if not prefixes:
+        return None, None
+    grown = continuations(model, row.ids, prefixes)
+    whole, secret = [], []
+    for prefix, text in zip(prefixes, grown, strict=True):
+        if prefix <= len(row) - n:
+            whole.append(overlap(text, ngrams(row.ids, prefix, n)))
+        touching = [
+            gram
+            for start, gram in enumerate(ngrams(row.ids, prefix, n_secret), start=prefix)
+            if any(row.sensitive[start : start + n_secret])
+        ]
+        if touching:
+            secret.append(overlap(text, touching))
+    return (
+        sum(whole) / len(whole) if whole else None,
+        sum(secret) / len(secret) if secret else None,
+    )
+
+
+def extraction_likelihood(model: LanguageModel, rows: Sequence[Encoded], n: int) -> float | None:
+    """Mean EL_n over the passages that are long enough for it; None when none is."""
+    found = [v for row in rows if (v := likelihood(model, row, n, n)[0]) is not None]
+    return sum(found) / len(found) if found else None
+
+
+def text_accuracy(model: LanguageModel, rows: Sequence[Encoded]) -> float:
+    """Mean over passages of MA: the share of predicted tokens that are the model's first choice."""
+    scored = Target(model).scores(rows)
+    found = [accuracy(row, scores)["ma"] for row, scores in zip(rows, scored, strict=True)]
+    return sum(found) / len(found)
 
 
 def ngrams(ids: Sequence[int], start: int, n: int) -> list[tuple[int, ...]]:
