@@ -184,6 +184,9 @@ def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:
                 remedy=f"no such knob; known are {', '.join(defaults)}.",
             )
         default = defaults[name]
+        if isinstance(default, bool) and value.casefold() in {"true", "false"}:
+            knobs[name] = value.casefold() == "true"
+            continue
         try:
             knobs[name] = str(value) if isinstance(default, str) else type(default)(value)
         except ValueError:

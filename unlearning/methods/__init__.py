@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from unlearning.corpus import Corpus
+from unlearning.methods.adversarial import Adversarial
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.methods.depn import Depn
+from unlearning.methods.grad_diff import GradDiff
+from unlearning.methods.gradient_ascent import GradientAscent
+from unlearning.methods.llmu import Llmu
 from unlearning.methods.loo_ensemble import LooEnsemble
+from unlearning.methods.npo import Npo
 from unlearning.methods.selective_ascent import SelectiveAscent
+from unlearning.methods.simnpo import SimNpo
 from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
 
@@ -30,4 +36,10 @@ METHODS: Mapping[str, type[Method]] = {
     "selective_ascent": SelectiveAscent,
     "depn": Depn,
     "loo_ensemble": LooEnsemble,
+    "gradient_ascent": GradientAscent,
+    "grad_diff": GradDiff,
+    "npo": Npo,
+    "simnpo": SimNpo,
+    "llmu": Llmu,
+    "adversarial": Adversarial,
 }
