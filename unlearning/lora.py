@@ -43,7 +43,8 @@ def adapt(method: str, model: LanguageModel, rank: int, seed: int) -> Callable[[
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=list(matrices), fan_in_fan_out=transposed
     )
-    with torch.random.fork_rng():  # peft draws A from the global state
+    every = range(torch.cuda.device_count())
+    with torch.random.fork_rng(every):  # peft draws A from the global state
         torch.manual_seed(seed)
         adapted = LoraModel(network, config, "default")
     adapted.eval()

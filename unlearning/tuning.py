@@ -41,9 +41,7 @@ Item = TypeVar("Item")
 def require_knob(*, fits: bool, name: str, remedy: str) -> None:
     """Raise `RequestRejected` (POLICY_INVALID) naming the knob whose value cannot be used."""
     if not fits:
-        raise RequestRejected(
-            Code.POLICY_INVALID, place=f"policy.yaml, methods.order, option {name}", remedy=remedy
-        )
+        raise RequestRejected(Code.POLICY_INVALID, place=f"methods, option {name}", remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -415,9 +415,14 @@ def test_without_a_retain_term_nobody_else_is_needed(
     assert set(found.trace.steps[0]) == {"forget_nll", "secret_nll"}
 
 
-@pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize(
-    ("name", "rate"), [("grad_diff", 0.1), ("grad_diff", 1.0), ("gradient_ascent", 10.0)]
+    ("name", "rate", "steps"),
+    [
+        ("grad_diff", 0.1, 1),  # the look after the last step sees it
+        ("grad_diff", 0.1, 4),
+        ("grad_diff", 1.0, 1),
+        ("gradient_ascent", 10.0, 1),  # no neighbours to look at: the weights say it
+    ],
 )
 def test_a_rate_that_breaks_the_model_but_leaves_it_finite_is_a_failure(
     name: str, rate: float, steps: int, victim: LanguageModel, corpus: Corpus

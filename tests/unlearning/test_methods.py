@@ -22,6 +22,7 @@ from unlearning.trial import Trial
 
 Build = Callable[[str], Method]
 KNOBS: dict[str, dict[str, object]] = {
+    "anchor_distillation": {"steps": 3, "samples": 8, "length": 24},
     "selective_ascent": {"steps": 3, "samples": 8, "length": 24},
     "depn": {"first": 4, "share": 0.02, "points": 20},
     "loo_ensemble": {"steps": 3, "samples": 8, "length": 24},

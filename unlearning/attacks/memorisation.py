@@ -93,7 +93,11 @@ def extraction_likelihood(model: LanguageModel, rows: Sequence[Encoded], n: int)
 
 
 def text_accuracy(model: LanguageModel, rows: Sequence[Encoded]) -> float:
-    """Mean over passages of MA: the share of predicted tokens that are the model's first choice."""
+    """Mean over passages of MA: the share of predicted tokens that are the model's first choice.
+
+    A passage of one token, which no text predicts, does not count.
+    """
+    rows = [row for row in rows if len(row) > 1]
     scored = Target(model).scores(rows)
     found = [accuracy(row, scores)["ma"] for row, scores in zip(rows, scored, strict=True)]
     return sum(found) / len(found)

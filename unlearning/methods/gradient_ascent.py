@@ -55,10 +55,11 @@ class GradientAscent(Knobs):
         Raises `UnlearningFailed`: a masked model, no spans, no strangers, or as `Tuning` does.
         """
         facts = targets(model, corpus)
-        ma, el = self._never_seen(model, corpus)
         size, generator = self.chunk or len(corpus.forget), seeded(corpus.seed)
         chunks = [corpus.forget[i : i + size] for i in range(0, len(corpus.forget), size)]
         with tuning("gradient_ascent", model, self, corpus.seed) as running:
+            running.clock.require_time()  # the level alone takes a while
+            ma, el = self._never_seen(model, corpus)
             after, forgotten = running.after, 0
             for rows in chunks:
                 start = len(running.rows)
@@ -96,16 +97,15 @@ class GradientAscent(Knobs):
                 place="method gradient_ascent",
                 remedy="its stop rule continues the text, which a masked model cannot; order another method.",
             )
-        with model.evaluating():
-            el = extraction_likelihood(model, corpus.controls, self.n)
-            if el is None:
-                raise UnlearningFailed(
-                    Code.NO_CONTROLS,
-                    place="the control group",
-                    remedy=f"no stranger's passage is longer than {self.n} tokens, so the level of never-seen text is "
-                    "unknown; ask for more controls or lower n.",
-                )
-            return text_accuracy(model, corpus.controls), el
+        el = extraction_likelihood(model, corpus.controls, self.n)
+        if el is None:
+            raise UnlearningFailed(
+                Code.NO_CONTROLS,
+                place="the control group",
+                remedy=f"no stranger's passage is longer than {self.n} tokens, so the level of never-seen text is "
+                "unknown; ask for more controls or lower n.",
+            )
+        return text_accuracy(model, corpus.controls), el
 
 
 _Step = tuple[torch.Tensor, dict[str, float]]
