@@ -25,6 +25,13 @@ METHODS = MappingProxyType(
         "selective_ascent": "selective gradient ascent",
         "depn": "editing of privacy neurons (DEPN)",
         "loo_ensemble": "learning from teachers that never saw the data (leave-one-out ensemble)",
+        "gradient_ascent": "gradient ascent until the text is as unknown as text never seen (knowledge unlearning)",
+        "grad_diff": "gradient ascent with other people's records held in place (GradDiff)",
+        "npo": "negative preference optimisation (NPO)",
+        "retrain": "training again on the redacted corpus",
+        "simnpo": "negative preference optimisation without a reference model (SimNPO)",
+        "llmu": "gradient ascent with random other answers (LLMU)",
+        "adversarial": "unlearning against an attack on the hidden states (LAU)",
     }
 )
 

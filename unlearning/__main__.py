@@ -185,14 +185,20 @@ def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:
             )
         default = defaults[name]
         try:
-            knobs[name] = str(value) if isinstance(default, str) else type(default)(value)
-        except ValueError:
+            knobs[name] = _read(value, default)
+        except (ValueError, KeyError):
             raise RequestRejected(
                 Code.METHOD_UNKNOWN,
                 place=f"--set {name}",
-                remedy="the value is not a number; write one.",
+                remedy="the value is not a number; write one, or true or false where the knob is one of these.",
             ) from None
     return knobs
+
+
+def _read(value: str, default: Any) -> object:
+    if isinstance(default, bool):
+        return {"true": True, "false": False}[value.casefold()]
+    return type(default)(value)
 
 
 def _say(when: str) -> Any:

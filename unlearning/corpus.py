@@ -15,8 +15,8 @@ class Corpus:
         forget: the person's passages; `sensitive` marks the tokens of the name and the secrets.
         neighbours: other people's passages of the same form. They may be in a loss; nobody in them is used for scoring.
         ordinary: text about nobody; may be in a loss.
-        controls: people the model never saw, other ones than the attacks compare with. Only ever read, to know the
-            level of "not known".
+        controls: people the model never saw, other ones than the attacks compare with: the level of "not known", and
+            made-up values that may be said instead.
         names: casefolded words and values that betray the person; text that holds one is not rehearsed.
         references: where the forget passages stand in the corpus, for teachers that must not have seen them.
         texts: gives all text the model was trained on, without the person's spans, to train it again; nothing where

@@ -1,7 +1,7 @@
 """Losses as pure functions of logits, labels and masks: positions a mask leaves out do not move them."""
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 
 
 def token_nll(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -36,3 +36,43 @@ def mixture_nll(target: torch.Tensor, logits: torch.Tensor, mask: torch.Tensor) 
     """
     entropy = torch.special.entr(target).sum(-1)
     return masked_mean(-(target * logits.log_softmax(-1)).sum(-1) - entropy, mask)
+
+
+def per_passage(nll: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum and number of masked tokens of each passage that has any. nll, mask (B, T) -> (N,), (N,), N <= B."""
+    counts = mask.sum(-1)
+    some = counts > 0
+    return (nll * mask).sum(-1)[some], counts[some]
+
+
+def ascent(nll: torch.Tensor, mask: torch.Tensor, beta: float = 0.0) -> torch.Tensor:
+    """-mean over masked tokens of p^beta * nll, p = exp(-nll) held fixed; nll, mask (B, T) -> (), nats.
+
+    beta 0: gradient ascent (Jang et al. 2023, arXiv 2210.01504). Above it: WGA (Wang et al. 2025, arXiv
+    2502.19301), which lets go of a token as it becomes unlikely.
+    """
+    weight = (-beta * nll.detach()).exp()
+    return -masked_mean(weight * nll, mask)
+
+
+def npo(
+    nll: torch.Tensor, reference: torch.Tensor, mask: torch.Tensor, beta: float
+) -> torch.Tensor:
+    """(2 / beta) * mean over passages of softplus(-beta * (S - S_ref)), S = sum of a passage's masked nll.
+
+    Negative preference optimisation (Zhang et al. 2024, arXiv 2404.05868). Its gradient is ascent's times
+    2 p^beta / (p^beta + p_ref^beta), p = exp(-S): 1 at the start, 0 once the passage is unlikely. Passages without a
+    masked token do not count. nll, reference, mask (B, T) -> ().
+    """
+    gained = per_passage(nll - reference, mask)[0]
+    return 2 / beta * softplus(-beta * gained).sum() / max(1, len(gained))
+
+
+def simnpo(nll: torch.Tensor, mask: torch.Tensor, beta: float, delta: float) -> torch.Tensor:
+    """(2 / beta) * mean over passages of softplus(-beta * (S / length - delta)); nll, mask (B, T) -> ().
+
+    SimNPO (Fan et al. 2024, arXiv 2410.07163): no reference model, and long passages weigh no more than short
+    ones. The length counts the masked, predicted tokens.
+    """
+    total, count = per_passage(nll, mask)
+    return 2 / beta * softplus(-beta * (total / count - delta)).sum() / max(1, len(total))

@@ -62,7 +62,10 @@ def untrained(town: Town) -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def trial(town: Town, victim: LanguageModel) -> Trial:
-    return prepare(victim, town.members, town.neighbours, town.sentences, seed=SEED)
+    texts = [t for x in town.place.known[1:] for t in x.documents()] + town.place.sentences
+    return prepare(
+        victim, town.members, town.neighbours, town.sentences, seed=SEED, texts=lambda: texts
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,11 @@ from tests import tiny
 from tests.unlearning.conftest import Town
 from tests.unlearning.sample import row
 from unlearning import models
-from unlearning.__main__ import main
+from unlearning.__main__ import _knobs, main
 from unlearning.attacking import Lines, Watched
 from unlearning.attacks import ATTACKS
 from unlearning.examples import read_examples
+from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 from unlearning.results import Results
 
@@ -306,12 +307,22 @@ def test_unlearn_writes_a_model_and_judges_it(
     assert "never overwritten" in json.loads(capsys.readouterr().out)["sentence"]
 
 
+@pytest.mark.parametrize(("written", "value"), [("false", False), ("True", True)])
+def test_a_switch_is_read_as_it_is_written(written: str, value: bool) -> None:
+    assert _knobs(METHODS["npo"], [f"spans={written}", "retain_term=kl"]) == {
+        "spans": value,
+        "retain_term": "kl",
+    }
+
+
 @pytest.mark.parametrize(
     ("extra", "place"),
     [
         (["--method", "prayer"], "--method"),
         (["--set", "colour=red"], "--set"),
         (["--set", "steps=many"], "--set steps"),
+        (["--set", "steps=-1"], "methods, option steps"),
+        (["--method", "npo", "--set", "spans=maybe"], "--set spans"),
     ],
 )
 def test_a_wrong_option_is_named(  # noqa: PLR0917  fixtures

@@ -9,7 +9,16 @@ import torch
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from unlearning.batches import batch_of
-from unlearning.losses import capped_ascent, kl_from, masked_mean, mixture_nll, token_nll
+from unlearning.losses import (
+    ascent,
+    capped_ascent,
+    kl_from,
+    masked_mean,
+    mixture_nll,
+    npo,
+    simnpo,
+    token_nll,
+)
 from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
 from unlearning.tuning import drift
@@ -150,3 +159,107 @@ def test_a_masked_batch_counts_only_hidden_tokens_and_hides_the_end_of_each_secr
 def test_a_model_does_not_drift_from_itself(small: LanguageModel) -> None:
     batch = batch_of(small, [row([0, 40, 41, 42], (2, 3))], seeded(0))
     assert float(drift(small, small, batch).detach()) == pytest.approx(0, abs=1e-6)
+
+
+NLL = torch.tensor([[1.0, 2.0, 0.5], [0.25, 9.0, 9.0]])
+MASK = torch.tensor([[True, True, False], [True, False, False]])
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def test_ascent_is_minus_the_mean_and_lets_go_of_unlikely_tokens_when_weighed() -> None:
+    torch.testing.assert_close(ascent(NLL, MASK), torch.tensor(-(1 + 2 + 0.25) / 3))
+    p = [math.exp(-0.5 * x) for x in (1, 2, 0.25)]  # p^beta, beta 1/2
+    by_hand = -(p[0] * 1 + p[1] * 2 + p[2] * 0.25) / 3
+    torch.testing.assert_close(ascent(NLL, MASK, 0.5), torch.tensor(by_hand))
+    nll = NLL.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(ascent(nll, MASK, 0.5), nll)
+    torch.testing.assert_close(slope[0], torch.tensor([-p[0] / 3, -p[1] / 3, 0.0]))
+
+
+def test_npo_by_hand() -> None:
+    """S = 3 and 1/4; S_ref = 1 and 1/4; beta .1: (2 / .1) * (softplus(-.2) + softplus(0)) / 2."""
+    reference = torch.tensor([[0.5, 0.5, 7.0], [0.25, 7.0, 7.0]])
+    by_hand = 20 * (softplus(-0.2) + softplus(0)) / 2
+    torch.testing.assert_close(npo(NLL, reference, MASK, 0.1), torch.tensor(by_hand))
+    at_start = npo(NLL, NLL, MASK, 0.1)  # every softplus is ln 2
+    torch.testing.assert_close(at_start, torch.tensor(20 * math.log(2)))
+
+
+def test_simnpo_by_hand() -> None:
+    """Means 3/2 and 1/4, margin 1/2, beta 2: (2 / 2) * (softplus(-2) + softplus(1/2)) / 2."""
+    by_hand = (softplus(-2) + softplus(0.5)) / 2
+    torch.testing.assert_close(simnpo(NLL, MASK, 2.0, 0.5), torch.tensor(by_hand))
+
+
+def test_a_passage_without_a_masked_token_does_not_count() -> None:
+    more = torch.cat([NLL, torch.full((1, 3), 4.0)])
+    mask = torch.cat([MASK, torch.zeros(1, 3, dtype=torch.bool)])
+    assert npo(more, more * 0, mask, 0.1) == npo(NLL, NLL * 0, MASK, 0.1)
+    assert simnpo(more, mask, 4.5, 0.0) == simnpo(NLL, MASK, 4.5, 0.0)
+    assert npo(more, more, ~mask & mask, 0.1) == 0
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.7, 2.0])
+def test_the_gradient_of_npo_is_that_of_ascent_times_its_weight(beta: float) -> None:
+    """w = 2 p^beta / (p^beta + p_ref^beta) with p = exp(-S), of each passage; ascent's slope is -1 / passages."""
+    nll, reference = NLL.clone().requires_grad_(), NLL * 0.4 + 0.3
+    (slope,) = torch.autograd.grad(npo(nll, reference, MASK, beta), nll)
+    for i in range(2):
+        p, p_ref = (math.exp(-float((x[i] * MASK[i]).sum())) for x in (NLL, reference))
+        weight = 2 * p**beta / (p**beta + p_ref**beta)
+        torch.testing.assert_close(slope[i], -weight / 2 * MASK[i].float())
+
+
+def gradient(loss: torch.Tensor, model: LanguageModel) -> torch.Tensor:
+    found = torch.autograd.grad(loss, list(model.network.parameters()), retain_graph=True)
+    return torch.cat([g.flatten() for g in found])
+
+
+def test_npo_goes_the_way_of_ascent_as_beta_vanishes(small: LanguageModel) -> None:
+    rows = [row([0, *range(40, 60)], (5, 9)), row([0, *range(61, 81)], (3, 9))]  # of one length
+    batch = batch_of(small, rows, seeded(0))
+    nll = token_nll(batch.logits(small), batch.labels)
+    reference = nll.detach() * torch.tensor([[0.2], [0.9]])
+    plain = gradient(ascent(nll, batch.valid), small)
+
+    def cosine(beta: float) -> float:
+        found = gradient(npo(nll, reference, batch.valid, beta), small)
+        return float(torch.cosine_similarity(found, plain, dim=0))
+
+    assert cosine(1e-4) > 0.9999
+    assert cosine(1.0) < 0.99  # or the test would show nothing
+
+
+def slow_sums(logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> list[list[float]]:
+    """-log p of every masked token, passage by passage, in double precision."""
+    rows = []
+    for passage, wanted, counted in zip(logits.double(), labels, mask, strict=True):
+        p = [x.exp() / x.exp().sum() for x in passage]
+        rows.append([-math.log(p[t][wanted[t]]) for t in range(len(p)) if counted[t]])
+    return rows
+
+
+def test_the_losses_equal_slow_transcriptions_of_their_formulas() -> None:
+    order = torch.Generator().manual_seed(4)
+    logits, other = torch.randn(2, 3, 6, 11, generator=order)
+    labels = torch.randint(11, (3, 6), generator=order)
+    mask = torch.rand(3, 6, generator=order) < 0.6
+    mine, theirs = (slow_sums(x, labels, mask) for x in (logits, other))
+    nll, reference = (token_nll(x, labels) for x in (logits, other))
+    every = [x for passage in mine for x in passage]
+    expected = {
+        "npo": 20
+        * sum(softplus(-0.1 * (sum(a) - sum(b))) for a, b in zip(mine, theirs, strict=True))
+        / 3,
+        "simnpo": 2 / 4.5 * sum(softplus(-4.5 * (sum(a) / len(a) - 0.25)) for a in mine) / 3,
+        "wga": -sum(math.exp(-x) ** 0.8 * x for x in every) / len(every),
+    }
+    found = {
+        "npo": npo(nll, reference, mask, 0.1),
+        "simnpo": simnpo(nll, mask, 4.5, 0.25),
+        "wga": ascent(nll, mask, 0.8),
+    }
+    assert {k: float(v) for k, v in found.items()} == pytest.approx(expected, rel=1e-6)

@@ -93,6 +93,23 @@ def _likelihood(
     )
 
 
+def extraction_likelihood(model: LanguageModel, rows: Sequence[Encoded], n: int) -> float | None:
+    """Mean EL_n over the passages that are long enough for it; None when none is."""
+    found = [whole for whole, _ in likelihoods(model, rows, n, n) if whole is not None]
+    return sum(found) / len(found) if found else None
+
+
+def text_accuracy(model: LanguageModel, rows: Sequence[Encoded]) -> float:
+    """Mean over passages of MA: the share of predicted tokens that are the model's first choice.
+
+    A passage of one token, which no text predicts, does not count.
+    """
+    rows = [row for row in rows if len(row) > 1]
+    scored = Target(model).scores(rows)
+    found = [accuracy(row, scores)["ma"] for row, scores in zip(rows, scored, strict=True)]
+    return sum(found) / len(found)
+
+
 def ngrams(ids: Sequence[int], start: int, n: int) -> list[tuple[int, ...]]:
     """The n-grams of `ids[start:]`, in order."""
     return [tuple(ids[i : i + n]) for i in range(start, len(ids) - n + 1)]

@@ -9,11 +9,17 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from unlearning.corpus import Corpus
+from unlearning.methods.adversarial import Adversarial
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.methods.depn import Depn
+from unlearning.methods.grad_diff import GradDiff
+from unlearning.methods.gradient_ascent import GradientAscent
+from unlearning.methods.llmu import Llmu
 from unlearning.methods.loo_ensemble import LooEnsemble
+from unlearning.methods.npo import Npo
 from unlearning.methods.retrain import Retrain
 from unlearning.methods.selective_ascent import SelectiveAscent
+from unlearning.methods.simnpo import SimNpo
 from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
 
@@ -32,4 +38,10 @@ METHODS: Mapping[str, type[Method]] = {
     "depn": Depn,
     "loo_ensemble": LooEnsemble,
     "retrain": Retrain,
+    "gradient_ascent": GradientAscent,
+    "grad_diff": GradDiff,
+    "npo": Npo,
+    "simnpo": SimNpo,
+    "llmu": Llmu,
+    "adversarial": Adversarial,
 }

@@ -22,11 +22,11 @@ from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
 from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
-from unlearning.tuning import tune
+from unlearning.tuning import Rehearsed, tune
 
 
-@dataclass(frozen=True)
-class AnchorDistillation:
+@dataclass(frozen=True, kw_only=True)
+class AnchorDistillation(Rehearsed):
     """Distil one stranger's predictions into the places of the person's name and secrets.
 
     The forget term is, as means over those tokens, anchor * KL(original model on the anchor's passage || model on the
@@ -38,9 +38,8 @@ class AnchorDistillation:
         cap_share: each token's cap, as a share of the level of strangers' tokens (`unlearning.levels`).
         name_share: how many times further the name's tokens may go: they are the least likely ones of a stranger's
             text, by which Min-K% tells the person from strangers.
-        retain, rehearsal: weights of the two KL terms, as in `SelectiveAscent`.
         near: stop when the KL is at most this many nats; 0 runs all steps.
-        steps, rate, batch, samples, length, budget_seconds: as in `SelectiveAscent`.
+        the rest: as in `Rehearsed` and `Knobs`.
     """
 
     anchor: float = 0.3
@@ -49,12 +48,6 @@ class AnchorDistillation:
     retain: float = 10.0
     rehearsal: float = 10.0
     near: float = 0.0
-    steps: int = 60
-    rate: float = 3e-4
-    batch: int = 16
-    samples: int = 256
-    length: int = 64
-    budget_seconds: float = 3600.0
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""

@@ -20,11 +20,11 @@ from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel, load
-from unlearning.tuning import stranger_nll, tune
+from unlearning.tuning import Rehearsed, stranger_nll, tune
 
 
-@dataclass(frozen=True)
-class LooEnsemble:
+@dataclass(frozen=True, kw_only=True)
+class LooEnsemble(Rehearsed):
     """Distil from one clean shard teacher, holding everybody else in place.
 
     The forget term is the mean of KL(teacher || model) over the person's passages, secrets and the text around them.
@@ -34,7 +34,7 @@ class LooEnsemble:
         clean: a teacher counts as clean when its nll of the person's secrets is at least this share of its nll of
             strangers' secrets. References alone do not suffice: one missed duplicate makes a teacher leak.
         near: stop when the model's nll of the secrets is at least this share of the teacher's.
-        retain, rehearsal, steps, rate, batch, samples, length, budget_seconds: as in `SelectiveAscent`.
+        the rest: as in `Rehearsed` and `Knobs`.
     """
 
     teachers: str = ""
@@ -43,11 +43,6 @@ class LooEnsemble:
     retain: float = 1.0
     rehearsal: float = 1.0
     steps: int = 80
-    rate: float = 3e-4
-    batch: int = 16
-    samples: int = 256
-    length: int = 64
-    budget_seconds: float = 3600.0
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, or as `tune`."""

@@ -29,7 +29,7 @@ class Retrain:
     Attributes:
         checkpoint: folder of the model as it was before it saw the person; empty starts from random weights.
         steps, batch, length, rate: of `Pretraining`.
-        enough: stop when the loss, looked at every hundred steps, is at most this many nats; 0 runs all steps.
+        enough: stop when the loss, looked at every fifty steps, is at most this many nats; 0 runs all steps.
         seed: another one is another retrained model.
         budget_seconds: wall clock it may take.
     """
@@ -65,11 +65,12 @@ class Retrain:
             clock.require_time()
             return loss <= self.enough
 
+        clock.require_time()
         with torch.random.fork_rng():  # first weights and dropout are drawn from the global state
             torch.manual_seed(seed)
             after = self._beginning(model)
             recipe = Pretraining(self.steps, self.batch, self.length, self.rate, seed=seed)
-            taken = recipe.run(after, texts, report=report)
+            taken = recipe.run(after, texts, every=min(50, self.steps), report=report)
         require_finite_weights("retrain", after)
         facts = {"texts": float(len(texts)), "steps": float(taken), "backward_passes": float(taken)}
         stopped = "target" if taken < self.steps else "steps"

@@ -18,11 +18,11 @@ from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, token_nll
 from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
-from unlearning.tuning import tune
+from unlearning.tuning import Rehearsed, tune
 
 
-@dataclass(frozen=True)
-class SelectiveAscent:
+@dataclass(frozen=True, kw_only=True)
+class SelectiveAscent(Rehearsed):
     """Capped, span-only ascent with neighbours and rehearsal.
 
     The forget term is the mean over secret tokens of max(0, cap - nll).
@@ -31,25 +31,13 @@ class SelectiveAscent:
         cap_share: each token's cap, as a share of the mean nll of strangers' tokens in the same place, on the original
             model. Below one half the final loss ends near theirs, because tokens go on falling together after each has
             reached its cap.
-        retain, rehearsal: weights of the two KL terms (5 and 5: reference measurement).
-        steps: optimiser steps at most.
-        rate: learning rate of Adam.
-        batch: passages of each sort per step.
-        samples, length: how many sequences the original model is asked for, and their length in tokens.
         settled: stop when no more than this share of the secret tokens is below the cap; negative runs all steps.
-        budget_seconds: wall clock it may take.
+        the rest: as in `Rehearsed` and `Knobs`.
     """
 
     cap_share: float = 0.4
-    retain: float = 5.0
-    rehearsal: float = 5.0
     steps: int = 50
-    rate: float = 3e-4
-    batch: int = 16
-    samples: int = 256
-    length: int = 64
     settled: float = -1.0
-    budget_seconds: float = 3600.0
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does."""

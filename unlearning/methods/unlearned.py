@@ -26,8 +26,23 @@ def require_finite(method: str, terms: Mapping[str, float]) -> None:
         raise UnlearningFailed(
             Code.METHOD_DIVERGED,
             place=f"method {method}",
-            remedy="the loss is not finite; lower its learning rate in policy.yaml or let the next method try.",
+            remedy="its numbers ran away; lower its learning rate in policy.yaml or let the next method try.",
         )
+
+
+RAN_AWAY = 1000.0
+"""Nats per token. Ascent without a bound reaches some hundreds; beyond this the logits have run away."""
+
+
+def require_bounded(method: str, terms: Mapping[str, float], vocabulary: int) -> None:
+    """Raise `UnlearningFailed` when a loss term, in nats per token, says that the model is broken.
+
+    It is when neighbours are told worse than by a fair die with a face for each word, which what holds them in place
+    would never let happen, or when any term is beyond what a model says of any text.
+    """
+    most = {name: math.log(vocabulary) for name in terms if name.startswith("neighbours")}
+    if any(abs(value) > most.get(name, RAN_AWAY) for name, value in terms.items()):
+        require_finite(method, {"terms": math.inf})
 
 
 def require_finite_weights(method: str, model: LanguageModel) -> None:
