@@ -1,6 +1,7 @@
 """What a model says about a person it never saw, in the places where the person's secrets stand."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -8,6 +9,32 @@ from domain.errors import Code, UnlearningFailed
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, TokenSpan, pad
 from unlearning.models import LanguageModel
+
+
+@dataclass(frozen=True)
+class Generic:
+    """Generic predictions by a reinforced model (Eldan & Russinovich 2023): v - alpha * ReLU(v_reinforced - v_base).
+
+    What training on the person's text still raises is what is particular about it. On a secret that is known by heart
+    nothing is left to raise, and the labels stay the secret.
+
+    Attributes:
+        reinforced: the model after more training on the person's passages.
+        alpha: how far what it raises is lowered (the authors' 5).
+        fictitious: v is what the model says in a stranger's passage; False: in the person's own, as it is.
+    """
+
+    reinforced: LanguageModel
+    alpha: float
+    fictitious: bool = True
+
+    def lowered(
+        self, model: LanguageModel, row: Encoded, span: TokenSpan, anchor: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits (L, V) of the labels of one secret; `anchor` (L, V) are the stranger's."""
+        base = _predictions(model, row)[span.start : span.end]
+        raised = _predictions(self.reinforced, row)[span.start : span.end] - base
+        return (anchor if self.fictitious else base) - self.alpha * raised.clamp(min=0)
 
 
 class Anchors:
@@ -23,7 +50,10 @@ class Anchors:
         stretched: how many of them no stranger's value fits.
     """
 
-    def __init__(self, model: LanguageModel, corpus: Corpus) -> None:
+    def __init__(
+        self, model: LanguageModel, corpus: Corpus, generic: Generic | None = None
+    ) -> None:
+        """Read the strangers' passages; with `generic`, and the person's too."""
         mine = [(row, span) for row in corpus.forget for span in row.spans]
         people: dict[str, list[tuple[Encoded, TokenSpan]]] = {}
         for row in corpus.controls:
@@ -49,7 +79,10 @@ class Anchors:
             wide = place.end - place.start
             at = [place.start + position * wide // length for position in range(length)]
             labels = self._labels.setdefault(row.ids, torch.zeros(len(row), self._width))
-            labels[span.start : span.end] = said[twin.ids][at]
+            logits = said[twin.ids][at]  # (L, V)
+            if generic is not None:
+                logits = generic.lowered(model, row, span, logits)
+            labels[span.start : span.end] = logits.softmax(-1)
 
     def of(self, rows: Sequence[Encoded], shift: int, device: torch.device) -> torch.Tensor:
         """(B, P, V) labels of a batch of the person's passages; 0 outside secrets. `shift` as in `Batch`."""
@@ -62,12 +95,11 @@ class Anchors:
 
 @torch.no_grad()
 def _predictions(model: LanguageModel, row: Encoded) -> torch.Tensor:
-    """(T, V) on the CPU: the distribution of each token of one passage; zero for a token that is not predicted."""
+    """(T, V) on the CPU: the logits that predict each token of one passage; zero for a token that is not predicted."""
     ids, mask = pad([row.ids], 0, model.device)
     if model.masked:
         for span in row.spans:
             ids[0, span.start : span.end] = model.tokenizer.mask_token_id
     with model.autocast():
-        logits = model.network(input_ids=ids, attention_mask=mask).logits
-    p = logits[0].float().softmax(-1).cpu()
-    return p if model.masked else torch.cat([torch.zeros_like(p[:1]), p[:-1]])
+        logits = model.network(input_ids=ids, attention_mask=mask).logits[0].float().cpu()
+    return logits if model.masked else torch.cat([torch.zeros_like(logits[:1]), logits[:-1]])

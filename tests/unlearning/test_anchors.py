@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from domain.errors import Code, UnlearningFailed
-from unlearning.anchors import Anchors
+from domain.records import SpanKind
+from unlearning.anchors import Anchors, Generic
+from unlearning.attacks.changed import fine_tuned
+from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
 from unlearning.trial import Trial
 
@@ -65,3 +68,48 @@ def test_the_method_learns_from_other_strangers_than_those_it_is_judged_against(
     assert not {r.ids for r in trial.controls if r.spans} & {
         r.ids for r in trial.corpus.controls if r.spans
     }
+
+
+def logits_of(model: LanguageModel, row: Encoded) -> torch.Tensor:
+    with torch.no_grad():
+        return model.network(input_ids=torch.tensor([row.ids])).logits[0]
+
+
+def test_what_the_reinforced_model_raises_is_lowered_by_the_papers_formula(
+    victim: LanguageModel, untrained: LanguageModel, trial: Trial
+) -> None:
+    """v_generic = v - alpha * ReLU(v_reinforced - v_base), here with v = v_base, token by token."""
+    row = trial.corpus.forget[0]
+    span = row.spans[1]
+    labels = Anchors(victim, trial.corpus, Generic(untrained, 2.5, fictitious=False))
+    found = labels.of([row], 1, victim.device)[0]
+    base, reinforced = logits_of(victim, row), logits_of(untrained, row)
+    for t in range(span.start, span.end):
+        v = [
+            b - 2.5 * max(r - b, 0.0)
+            for b, r in zip(base[t - 1].tolist(), reinforced[t - 1].tolist(), strict=True)
+        ]
+        assert torch.allclose(found[t - 1], torch.tensor(v).softmax(-1), atol=1e-5)
+
+
+def test_reinforcement_alone_leaves_the_secret_in_the_labels_and_a_stranger_does_not(
+    victim: LanguageModel, trial: Trial
+) -> None:
+    """Known by heart, nothing is left to raise (reference measurement: 95 to 100 % of the labels are the secret)."""
+    corpus = trial.corpus
+    more = fine_tuned(victim, [list(corpus.forget)] * 20, 1e-4, 0)
+
+    def true(anchors: Anchors) -> float:
+        hits = [
+            bool(labels[t - 1].argmax() == row.ids[t])
+            for row in corpus.forget
+            for labels in [anchors.of([row], 1, victim.device)[0]]
+            for span in row.spans
+            if span.kind is not SpanKind.PERSON
+            for t in range(span.start, span.end)
+        ]
+        return sum(hits) / len(hits)
+
+    assert true(Anchors(victim, corpus, Generic(more, 1.0, fictitious=False))) > 0.9
+    assert true(Anchors(victim, corpus, Generic(more, 5.0))) < 0.5
+    assert true(Anchors(victim, corpus)) < 0.5

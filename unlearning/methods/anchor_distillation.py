@@ -11,18 +11,20 @@ labels are the floor that plain ascent lacks.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
-from unlearning.anchors import Anchors
-from unlearning.batches import batch_of
+from unlearning.anchors import Anchors, Generic
+from unlearning.attacks.changed import fine_tuned
+from unlearning.batches import batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
-from unlearning.methods.unlearned import Unlearned
+from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel
-from unlearning.tuning import Rehearsed, tune
+from unlearning.tuning import Rehearsed, require_knob, tune
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +32,18 @@ class AnchorDistillation(Rehearsed):
     """Distil one stranger's predictions into the places of the person's name and secrets.
 
     The forget term is, as means over those tokens, anchor * KL(original model on the anchor's passage || model on the
-    person's) + max(0, cap - nll); neighbours and rehearsal hold the rest. The reinforced model of the paper is not
-    used: it exaggerates what the person's text predicts, which on secrets known by heart is saturated.
+    person's) + max(0, cap - nll); neighbours and rehearsal hold the rest. The paper's reinforced model is there
+    (`reinforce`, `alpha`) and off: it exaggerates what the person's text predicts, which on secrets known by heart is
+    saturated. The paper's own form is anchor 1, cap_share 0, alpha 5.
 
     Attributes:
         anchor: weight of the labels.
         cap_share: each token's cap, as a share of the level of strangers' tokens (`unlearning.levels`).
         name_share: how many times further the name's tokens may go: they are the least likely ones of a stranger's
             text, by which Min-K% tells the person from strangers.
+        reinforce: Adam steps of training on the person's passages that make the reinforced model; 0: there is none.
+        alpha: how far what the reinforced model raises is lowered in the labels (the authors' 5).
+        fictitious: labels come from a stranger's passage; False: from the person's own, lowered, with `reinforce`.
         near: stop when the KL is at most this many nats; 0 runs all steps.
         the rest: as in `Rehearsed` and `Knobs`.
     """
@@ -47,13 +53,25 @@ class AnchorDistillation(Rehearsed):
     name_share: float = 1.5
     retain: float = 10.0
     rehearsal: float = 10.0
+    reinforce: int = 0
+    alpha: float = 5.0
+    fictitious: bool = True
     near: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_knob(
+            fits=self.fictitious or self.reinforce > 0,
+            name="fictitious",
+            remedy="without a stranger's passage the labels need a reinforced model; set reinforce.",
+        )
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""
         corpus.require_spans()
         with model.evaluating():
-            anchors, levels = Anchors(model, corpus), Levels(model, corpus, self.name_share)
+            anchors = Anchors(model, corpus, self._generic(model, corpus))
+            levels = Levels(model, corpus, self.name_share)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
@@ -75,3 +93,10 @@ class AnchorDistillation(Rehearsed):
 
         facts = {"secrets": float(anchors.secrets), "stretched": float(anchors.stretched)}
         return tune("anchor_distillation", model, corpus, self, forget, reached, facts)
+
+    def _generic(self, model: LanguageModel, corpus: Corpus) -> Generic | None:
+        if self.reinforce == 0:
+            return None
+        batches = endless(corpus.forget, self.batch, seeded(corpus.seed))
+        more = fine_tuned(model, islice(batches, self.reinforce), self.rate, corpus.seed)
+        return Generic(more, self.alpha, self.fictitious)
