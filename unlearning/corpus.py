@@ -31,7 +31,7 @@ class Corpus:
     names: frozenset[str] = field(repr=False)
     references: frozenset[str]
     seed: int
-    texts: Callable[[], Iterable[str]] = field(default=tuple, repr=False)
+    texts: Callable[[], Iterable[str]] = field(default=tuple, repr=False, compare=False)
 
     def mentions(self, text: str) -> bool:
         """Whether a text holds one of the person's names or secrets."""

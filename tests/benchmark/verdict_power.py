@@ -71,7 +71,8 @@ def town(number: int) -> dict[str, Any]:
         )
         verdict = judge(before, after, build.thresholds(POLICY), required=tried)
         bad = [c.name for c in verdict.checks if c.outcome.value in {"FAIL", "NOT_RUN"}]
-        found[name] = {"outcome": verdict.outcome.value, "failed": bad}
+        checks = [(c.name, c.measured, c.bound) for c in verdict.checks]
+        found[name] = {"outcome": verdict.outcome.value, "failed": bad, "checks": checks}
     return found
 
 
