@@ -11,7 +11,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume attack-speed verdict-power clean
+.PHONY: setup demo test test-fast check lume methods attack-speed verdict-power clean
 
 setup: $(READY)
 
@@ -40,6 +40,9 @@ check: $(READY)  ## style, types, walls between the rooms
 
 lume: $(READY)  ## the whole job on LUME people: one table, out/lume.json (an hour the first time)
 	$(PYTHON) -m tests.benchmark.lume
+
+methods: $(READY)  ## every method on small models, each with its paper's relation: out/methods.json (half an hour the first time)
+	$(PYTHON) -m tests.benchmark.methods
 
 attack-speed: $(READY)  ## what attacking costs, beside one forward pass: out/attack-speed.json (minutes)
 	$(PYTHON) -m tests.benchmark.attack_speed

@@ -1,0 +1,128 @@
+"""What `make methods` measures on a result: what is left of the forgotten people, what became of the others."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from statistics import fmean, stdev
+
+import torch
+
+from tests.benchmark.methods_world import LEARNT, Bench
+from unlearning.attacks.changed import fine_tuned
+from unlearning.attacks.exposure import exposure
+from unlearning.attacks.extraction import Extraction
+from unlearning.attacks.groups import secrets
+from unlearning.attacks.memorisation import accuracy, likelihoods
+from unlearning.batches import endless
+from unlearning.encoding import Encoded
+from unlearning.models import LanguageModel
+from unlearning.scoring import Target
+from unlearning.statistics import student
+from unlearning.utility import perplexity
+
+RELEARN_STEPS, REBOUND_STEPS, RATE = 20, 60, 3e-4
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The scores of one model.
+
+    Attributes:
+        extraction: share of the forgotten secrets that are said, by form.
+        exposure: bits of each forgotten person, over all forms.
+        s_el, s_ma: over the learnt form.
+        context: share of the tokens around the secrets that are the first choice, learnt form.
+        secret_nll: nats per token of the secrets, learnt form.
+        others: share of the secrets of people in no loss that are said, all forms.
+        perplexity: on text about nobody.
+        relearnt: mean bits of half of the forgotten after training on the other half's passages.
+        rebound: mean bits of all forgotten after training on neighbours only.
+    """
+
+    extraction: Mapping[str, float]
+    exposure: tuple[float, ...]
+    s_el: float
+    s_ma: float
+    context: float
+    secret_nll: float
+    others: float
+    perplexity: float
+    relearnt: float
+    rebound: float
+
+    @property
+    def bits(self) -> float:
+        """Mean exposure over the forgotten people."""
+        return fmean(self.exposure)
+
+
+def measure(bench: Bench, model: LanguageModel) -> Measured:
+    """All scores of one model; the model stays as it is."""
+    target = Target(model)
+    learnt = bench.asked[LEARNT]
+    target.scores([*(r for rows in bench.asked.values() for r in rows), *bench.others])
+    scored = list(zip(learnt, target.scores(learnt), strict=True))
+    around = [float(s.hit[torch.tensor(_context(row))].float().mean()) for row, s in scored]
+    secret_nll = [
+        -float(
+            s.log_probability[torch.tensor([t for t, f in enumerate(row.sensitive) if f])].mean()
+        )
+        for row, s in scored
+    ]
+    half = {row.person for row in learnt[: len(learnt) // 2]}
+    shown = [row for row in learnt if row.person in half]
+    relearnt = _trained(model, shown, RELEARN_STEPS)
+    rebound = _trained(model, bench.trial.corpus.neighbours, REBOUND_STEPS)
+    s_el = (
+        [] if model.masked else [s for _, s in likelihoods(model, learnt, 10, 3) if s is not None]
+    )
+    return Measured(
+        {form: _rate(target, rows) for form, rows in bench.asked.items()},
+        tuple(_people(target, bench).values()),
+        fmean(s_el) if s_el else math.nan,
+        fmean(accuracy(row, s)["s_ma"] for row, s in scored),
+        fmean(around),
+        fmean(secret_nll),
+        _rate(target, bench.others),
+        float(perplexity(target, bench.trial.retained).value),
+        fmean(bits for who, bits in _people(Target(relearnt), bench).items() if who not in half),
+        fmean(_people(Target(rebound), bench).values()),
+    )
+
+
+def _context(row: Encoded) -> list[int]:
+    """Tokens behind the name that are no secret and have something before them."""
+    first = min(span.end for span in row.spans)
+    return [t for t in range(first, len(row)) if not row.sensitive[t]]
+
+
+def _rate(target: Target, rows: Sequence[Encoded]) -> float:
+    return float(Extraction((0,)).rate(target, rows).value)
+
+
+def _people(target: Target, bench: Bench) -> dict[str, float]:
+    """Mean bits of each forgotten person over all forms."""
+    found: dict[str, list[float]] = {}
+    with target.model.evaluating():
+        for rows in bench.asked.values():
+            for _, row, span in secrets(rows):
+                found.setdefault(row.person, []).append(exposure(target, row, span)[0])
+    return {person: fmean(bits) for person, bits in found.items()}
+
+
+def _trained(model: LanguageModel, rows: Sequence[Encoded], steps: int) -> LanguageModel:
+    with model.evaluating():
+        batches = islice(endless(rows, 16, torch.Generator().manual_seed(0)), steps)
+        return fine_tuned(model, batches, RATE, 0)
+
+
+def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
+    """Where the mean bits of as many people lie, if they were never seen: a two-sided 95 % prediction interval.
+
+    From single people on the retrained controls: mean +- t * sd * sqrt(1 / n + 1 / m), m people on each model.
+    """
+    bits = [b for control in controls for b in control.exposure]
+    half = student(len(bits) - 1, 0.025) * stdev(bits)
+    half *= math.sqrt(1 / len(bits) + 1 / len(controls[0].exposure))
+    return fmean(bits) - half, fmean(bits) + half
