@@ -169,8 +169,10 @@ def _slower(case: Case, r: Result) -> tuple[bool, str]:
     good = npo[steps - 1] < ga[steps - 1] and npo[-1] <= 3 * case.level and ga[-1] > npo[-1]
     return (
         good,
-        f"nll after {steps}: {npo[steps - 1]:.1f}, ascent {ga[steps - 1]:.1f}; "
-        f"after {5 * steps}: {npo[-1]:.1f}, {ga[-1]:.1f}",
+        (
+            f"nll after {steps}: {npo[steps - 1]:.1f}, ascent {ga[steps - 1]:.1f}; "
+            f"after {5 * steps}: {npo[-1]:.1f}, {ga[-1]:.1f}"
+        ),
     )
 
 
@@ -263,8 +265,10 @@ def _anchored(case: Case, r: Result) -> tuple[bool, str]:
     good = r.scores.bits <= high and kept >= KEPT and said >= 0.5
     return (
         good,
-        f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}; "
-        f"reinforcement alone says {said:.2f}",
+        (
+            f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}; "
+            f"reinforcement alone says {said:.2f}"
+        ),
     )
 
 
