@@ -39,8 +39,8 @@ def main() -> None:
     seeds = [DEV] if options.dev else list(range(FIRST, FIRST + options.seeds))
     jobs = [
         (seed, masked, [a.name for a in wanted if a.masked == masked])
-        for seed in seeds
         for masked in (False, True)
+        for seed in seeds
     ]
     jobs = [job for job in jobs if job[2]]
     os.environ["OMP_NUM_THREADS"] = "1"

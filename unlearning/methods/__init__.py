@@ -17,6 +17,7 @@ from unlearning.methods.gradient_ascent import GradientAscent
 from unlearning.methods.llmu import Llmu
 from unlearning.methods.loo_ensemble import LooEnsemble
 from unlearning.methods.npo import Npo
+from unlearning.methods.relearning_ascent import RelearningAscent
 from unlearning.methods.retrain import Retrain
 from unlearning.methods.selective_ascent import SelectiveAscent
 from unlearning.methods.simnpo import SimNpo
@@ -38,6 +39,7 @@ METHODS: Mapping[str, type[Method]] = {
     "depn": Depn,
     "loo_ensemble": LooEnsemble,
     "retrain": Retrain,
+    "relearning_ascent": RelearningAscent,
     "gradient_ascent": GradientAscent,
     "grad_diff": GradDiff,
     "npo": Npo,
