@@ -27,6 +27,7 @@ KNOBS: dict[str, dict[str, object]] = {
     "depn": {"first": 4, "share": 0.02, "points": 20},
     "loo_ensemble": {"steps": 3, "samples": 8, "length": 24},
     "retrain": {"steps": 5, "batch": 4},
+    "relearning_ascent": {"steps": 3, "samples": 8, "length": 24},
     "gradient_ascent": {"steps": 2, "rate": 1e-3},
     "grad_diff": {"steps": 3, "rate": 1e-3},
     "npo": {"steps": 3, "rate": 1e-3},

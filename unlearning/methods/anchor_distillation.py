@@ -50,7 +50,7 @@ class AnchorDistillation(Rehearsed):
 
     anchor: float = 0.3
     cap_share: float = 0.6
-    name_share: float = 1.5
+    name_share: float = 2.3
     retain: float = 10.0
     rehearsal: float = 10.0
     reinforce: int = 0
