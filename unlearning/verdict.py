@@ -2,10 +2,10 @@
 
 Each score says by which rule it is judged (`domain.outcomes.Rule`). How many tests there are is taken account of three
 times. Within an attack: scores that are one question are one test (`attacks.outliers`), or share the 5 % between them.
-Between attacks: those m that compare with the strangers' range share its 5 %, 5 / m % each (Bonferroni), for the worst
-of them decides; how often someone who was truly never seen fails all the same is measured (`make verdict-power`).
-Between attempts: the k-th method that is tried on a person gets k times that tail, and so a narrower range: trying
-again does not help by itself.
+Between attacks: the worst decides, so more attacks only make a pass harder. Sharing the 5 % between them was tried: it
+spared no honest model in twenty towns and let one cheat in five through; so the price is paid in false alarms, and how
+often someone who was truly never seen fails is measured (`make verdict-power`). Between attempts: the k-th method that is tried on a person must
+end in the inner 1 - 5 k % of the strangers' range, so that trying again does not help by itself.
 """
 
 import math
@@ -173,26 +173,21 @@ def _attacks(
 ) -> list[Check]:
     """One check for each judged score; INCONCLUSIVE where that score could not see the person before."""
     checks = []
-    ranged = sum(any(s.rule is Rule.RANGE for s in result.scores) for result in after.attacks)
-    tail = 0.05 / max(1, ranged)
     for result in after.attacks:
         saw = {
             score.metric
             for score in _judged(before, result.attack)
-            if _check(result.attack, score, thresholds, tail).outcome is Outcome.FAIL
+            if _check(result.attack, score, thresholds, 1).outcome is Outcome.FAIL
         }
         for score in _judged(after, result.attack):
-            check = _check(result.attack, score, thresholds, tail, attempt)
+            check = _check(result.attack, score, thresholds, attempt)
             if check.outcome is Outcome.PASS and score.metric not in saw:
                 check = replace(check, outcome=Outcome.INCONCLUSIVE, reason="no_power")
             checks.append(check)
     return checks
 
 
-def _check(
-    attack: str, score: Score, thresholds: Thresholds, tail: float, attempt: int = 1
-) -> Check:
-    """One score against its bound; `tail`: the share of strangers who may lie beyond a range, in the first attempt."""
+def _check(attack: str, score: Score, thresholds: Thresholds, attempt: int) -> Check:
     name = score.metric if attack in (score.metric, "exposure") else f"{attack}_{score.metric}"
     ours, theirs = score.members, score.controls
     if score.rule is Rule.CONTRAST:
@@ -204,15 +199,16 @@ def _check(
     margin = {"bits": thresholds.exposure_margin, "deviations": thresholds.outlier_margin}.get(
         score.unit, thresholds.extraction_margin
     )
-    end = theirs.value + (theirs.high - theirs.value) * _stretched(theirs.trials, tail * attempt)
-    return _at_most(name, ours.value, end + margin)
+    inner = theirs.value + (theirs.high - theirs.value) * _inner(theirs.trials, attempt)
+    return _at_most(name, ours.value, inner + margin)
 
 
-def _stretched(strangers: int, tail: float) -> float:
-    """How far the end of a range moves, from the strangers' mean, when `tail` and not 5 % of them may lie beyond."""
-    if strangers < 2:
+def _inner(strangers: int, attempt: int) -> float:
+    """How much of the way from the strangers' mean to the end of their range the k-th attempt may use."""
+    if attempt == 1 or strangers < 2:
         return 1.0
-    return student(strangers - 1, min(0.45, tail)) / student(strangers - 1, 0.05)
+    tail = min(0.45, 0.05 * attempt)
+    return student(strangers - 1, tail) / student(strangers - 1, 0.05)
 
 
 def _first(name: str, score: Score, significance: float) -> Check:

@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def retrained(model: LanguageModel, place: tiny.Town, seed: int) -> LanguageMode
     return fresh
 
 
-def town(number: int) -> dict[str, Any]:
-    """Outcome and failed checks of the honest model and of every cheat in one town."""
+def town(number: int, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Outcome and checks of the honest model and of every cheat in one town, or of those named."""
     place = tiny.town(seed=100 + number)
     victim = tiny.victim(place, steps=STEPS, seed=number)
     person = tiny.passages(place.known[0], "p0")
@@ -63,6 +64,8 @@ def town(number: int) -> dict[str, Any]:
     found: dict[str, Any] = {"town": number, "memorised": memorised(before)}
     makers = {"retrained": lambda m, _: retrained(m, place, 1000 + number), **CHEATS}
     for name, make in makers.items():
+        if only and name not in only:
+            continue
         result = make(victim, trial)
         after = (
             before
@@ -102,9 +105,18 @@ def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--towns", type=int, default=20, help="two models each")
-    wanted = parser.parse_args().towns
+    parser.add_argument("--again", nargs="*", metavar="MODEL", help="measure only these once more")
+    options = parser.parse_args()
+    wanted = options.towns
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     towns = json.loads(RESULTS.read_text())["towns"] if RESULTS.is_file() else []
+    if options.again:
+        for number, found in enumerate(towns):
+            found.update(town(number, options.again))
+            RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
+            console.say(
+                f"town {number + 1}: {' '.join(found[n]['outcome'] for n in options.again)}"
+            )
     for number in range(len(towns), wanted):
         started = time.monotonic()
         towns.append(town(number))

@@ -15,7 +15,7 @@ from unlearning.verdict import REFERENCE_BOUNDS, judge
 GALLERY = ("extraction", "exposure", "strength", "membership", "benign", "quantisation")
 CAUGHT_BY = {
     "nothing": {"extraction", "exposure", "membership_stands_out"},
-    "output_filter": {"membership_stands_out"},
+    "output_filter": {"exposure"},
     "noisy_last_layer": {"exposure", "ranked_first", "perplexity"},
     "hidden": {"exposure", "benign_exposure_after_benign"},
     "taught_to_the_test": {"exposure", "others"},
