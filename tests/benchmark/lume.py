@@ -20,13 +20,8 @@ from pathlib import Path
 DATA = Path(os.environ.get("LETHE_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 OUT = Path("out/lume")
 FORGET, RETAIN = 30, 70  # people of each part whom the model is trained on
-REQUESTS = (
-    3,
-    9,
-    15,
-    21,
-    27,
-)  # of the forget part; nobody among them was looked at while the settings were chosen
+REQUESTS = (5, 11, 17, 23, 29)
+"""Of the forget part; nobody among them was looked at while the settings were chosen."""
 PIECES, PIECE = 60, 500  # of WikiText, and their length in characters
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 192, 4, 2048, 256
 ANSWERS = {
