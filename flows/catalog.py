@@ -20,11 +20,17 @@ class CorpusEntry(Strict):
 
 
 class ModelEntry(Strict):
-    """A Hugging Face model directory, the corpora it was trained on, and its shard teachers if there are any."""
+    """A Hugging Face model directory and the corpora it was trained on.
+
+    Attributes:
+        teachers: folder of its shard teachers, for `loo_ensemble`.
+        references: models of the same kind that were trained on none of these corpora, for attacks that compare.
+    """
 
     path: Path
     corpora: tuple[Name, ...] = Field(min_length=1)
     teachers: Path | None = None
+    references: tuple[Path, ...] = ()
 
 
 class Catalog(Strict):
@@ -71,6 +77,9 @@ def load_catalog(path: Path) -> Catalog:
                     "teachers": (base / entry.teachers.expanduser()).resolve()
                     if entry.teachers
                     else None,
+                    "references": tuple(
+                        (base / r.expanduser()).resolve() for r in entry.references
+                    ),
                 }
             )
             for name, entry in catalog.models.items()

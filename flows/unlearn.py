@@ -121,6 +121,11 @@ def _redacted_texts(bench: Bench, name: str) -> Iterator[str]:
             yield document.text.reveal()
 
 
+def _references(bench: Bench, name: str) -> list[models.LanguageModel]:
+    """The catalog's models that never saw these corpora."""
+    return [models.load(path) for path in bench.stores.catalog.model(name).references]
+
+
 @step("measure", broken=Unavailable)
 def measure_before(bench: Bench, name: str) -> None:
     """Make the trial ready and attack the model as it is. When nothing can be shown, the outcome is decided here."""
@@ -145,7 +150,13 @@ def measure_before(bench: Bench, name: str) -> None:
         return
     if at.before is None:
         at.before = assess(
-            model, at.before_sha256, trial, build.attacks(bench.policy), _reporter("measure")
+            model,
+            at.before_sha256,
+            trial,
+            build.attacks(bench.policy),
+            _reporter("measure"),
+            references=_references(bench, name),
+            original=model,
         )
         bench.save()
     if not memorised(at.before):
@@ -206,7 +217,13 @@ def _attempt(
         candidate = _reload(folder)
         attacks = build.attacks(bench.policy)
         after = assess(
-            candidate, models.digest(folder)[0], trial, attacks, _reporter(f"attack {method}")
+            candidate,
+            models.digest(folder)[0],
+            trial,
+            attacks,
+            _reporter(f"attack {method}"),
+            references=_references(bench, name),
+            original=model,
         )
         verdict = judge(
             _before(at),

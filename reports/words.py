@@ -28,6 +28,7 @@ METHODS = MappingProxyType(
         "gradient_ascent": "gradient ascent until the text is as unknown as text never seen (knowledge unlearning)",
         "grad_diff": "gradient ascent with other people's records held in place (GradDiff)",
         "npo": "negative preference optimisation (NPO)",
+        "relearning_ascent": "gradient ascent at the weights that relearning would lead to",
         "retrain": "training again on the redacted corpus",
         "simnpo": "negative preference optimisation without a reference model (SimNPO)",
         "llmu": "gradient ascent with random other answers (LLMU)",

@@ -18,6 +18,7 @@ import yaml
 
 from flows import console, desk
 from tests.benchmark.lume import FORGET, OUT, REQUESTS, read_people, request_of
+from tests.benchmark.methods_arms import r_options
 
 METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
 RESULTS = Path("out/lume.json")
@@ -33,7 +34,8 @@ def run(people: int, wanted: list[str] | None = None) -> None:
     base = yaml.safe_load(Path("policy.yaml").read_text(encoding="utf-8"))
     order = {rule["name"]: rule for rule in base["methods"]["order"]}
     entry = {"path": "../model", "corpora": ["lume"], "teachers": "../teachers"}
-    names = ["lume", *(f"lume-{method}-{n}" for method in METHODS for n in range(people))]
+    methods = [m for m in wanted or METHODS if m != "policy"]
+    names = ["lume", *(f"lume-{method}-{n}" for method in methods for n in range(people))]
     catalog = {
         "corpora": {"lume": {"path": "../corpus.jsonl"}},
         "models": {name.replace("_", "-"): entry for name in names},
@@ -49,7 +51,11 @@ def run(people: int, wanted: list[str] | None = None) -> None:
     for method in wanted or ("policy", *METHODS):
         policy = dict(base)
         if method != "policy":
-            rule = {**order[method], "when": {}}
+            own = {"name": method, "options": order[method]["options"]} if method in order else {}
+            rule = own or {
+                "name": method,
+                "options": r_options(method),
+            }  # the papers' are for large models
             policy["methods"] = {**base["methods"], "order": [rule]}
         (home / f"policy-{method}.yaml").write_text(json.dumps(policy))
         os.environ["LETHE_POLICY"] = str((home / f"policy-{method}.yaml").absolute())

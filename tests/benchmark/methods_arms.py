@@ -403,5 +403,5 @@ ARMS: Sequence[Arm] = (
 
 
 def r_options(name: str) -> dict[str, Any]:
-    """The options of a row."""
-    return dict(next(arm for arm in ARMS if arm.name == name).options)
+    """The options of a row, or of a method's first row."""
+    return dict(next(arm for arm in ARMS if name in {arm.name, arm.method}).options)

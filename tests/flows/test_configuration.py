@@ -88,6 +88,15 @@ def test_catalog_paths_are_taken_from_the_folder_of_the_catalog(lethe_home):
     assert catalog.model("assistant").path == lethe_home / "model"
 
 
+def test_reference_models_are_taken_from_the_folder_of_the_catalog(tmp_path):
+    file = tmp_path / "catalog.yaml"
+    file.write_text(
+        "corpora: {c: {path: c}}\nmodels: {m: {path: m, corpora: [c], references: [early, ../older]}}"
+    )
+    found = load_catalog(file).model("m").references
+    assert found == (tmp_path / "early", tmp_path.parent / "older")
+
+
 def test_a_model_path_has_one_spelling_whatever_the_catalog_writes(tmp_path):
     (tmp_path / "here").mkdir()
     file = tmp_path / "here" / "catalog.yaml"
