@@ -104,6 +104,39 @@ def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Enco
     return done
 
 
+@torch.no_grad()
+def answered(model: LanguageModel, asked: Sequence[tuple[tuple[int, ...], int]]) -> list[bool]:
+    """For each (ids, start) whether greedy decoding after `ids[:start]` writes the rest, start >= 1, causal models.
+
+    Only the ends of the texts go through the output head. Raises `RequestRejected` when a logit is not a number.
+    """
+    found = [False] * len(asked)
+    for batch in by_length([ids for ids, _ in asked], tokens_per_batch(model)):
+        chosen = [asked[i] for i in batch]
+        ids, mask = pad([text for text, _ in chosen], 0, model.device)
+        kept = ids.shape[1] - min(start for _, start in chosen) + 1
+        with model.autocast():
+            logits = model.network(
+                input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=kept
+            ).logits
+        logits = logits[:, -kept:]  # (B, kept, V); a network of its own kind may give all
+        if not bool(logits.isfinite().all()):
+            raise _not_finite()
+        right = logits[:, :-1].argmax(-1) == ids[:, 1 - kept :]
+        first = ids.shape[1] - kept + 1  # the token that right[:, 0] is about
+        for i, (text, start), row in zip(batch, chosen, right, strict=True):
+            found[i] = bool(row[start - first : len(text) - first].all())
+    return found
+
+
+def _not_finite() -> RequestRejected:
+    return RequestRejected(
+        Code.MODEL_NOT_FINITE,
+        place="the model's logits",
+        remedy="they hold NaN or infinity, so nothing can be measured; restore the model from a good copy.",
+    )
+
+
 def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int) -> TokenScores:
     """Row `row` without its padding, with the unpredicted first token put back in front."""
     log_probability, hit, mean, deviation, sampled = (n[row, : length - 1].cpu() for n in numbers)
@@ -174,11 +207,7 @@ def _numbers(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, 
     ]
     finite, *numbers = (torch.cat(parts) for parts in zip(*pieces, strict=True))
     if not bool(finite.all()):
-        raise RequestRejected(
-            Code.MODEL_NOT_FINITE,
-            place="the model's logits",
-            remedy="they hold NaN or infinity, so nothing can be measured; restore the model from a good copy.",
-        )
+        raise _not_finite()
     return tuple(numbers)
 
 

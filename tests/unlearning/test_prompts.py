@@ -13,7 +13,7 @@ from unlearning.attacks.probes import FAMILIES, Question
 from unlearning.attacks.prompts import Prompts
 from unlearning.encoding import encode
 from unlearning.models import LanguageModel
-from unlearning.scoring import Target
+from unlearning.scoring import Target, answered
 from unlearning.trial import Trial
 
 TEXT = "A note on Maren Voss. Please call 212-555-0137 now"
@@ -130,7 +130,22 @@ def test_nobody_is_asked_for_by_name_without_one(victim: LanguageModel, trial: T
     assert [s.metric for s in found.scores] == ["prompts", "any_prompt"]
 
 
-def test_a_prompt_is_cut_to_the_context(untrained: LanguageModel) -> None:
+@pytest.fixture
+def prompted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The texts that were put to the model, secrets included, as they come."""
+    texts: list[tuple[int, ...]] = []
+
+    def spy(model: LanguageModel, asked: list[tuple[tuple[int, ...], int]]) -> list[bool]:
+        texts.extend(ids for ids, _ in asked)
+        return answered(model, asked)
+
+    monkeypatch.setattr("unlearning.attacks.prompts.answered", spy)
+    return texts
+
+
+def test_a_prompt_is_cut_to_the_context(
+    untrained: LanguageModel, prompted: list[tuple[int, ...]]
+) -> None:
     model = tiny_model("gpt2", untrained)
     secret = ("7" * 40, SpanKind.NUMBER)
     ours = encode(model, [marked(f"{'a ' * 60}{secret[0]}", secret)])
@@ -138,16 +153,19 @@ def test_a_prompt_is_cut_to_the_context(untrained: LanguageModel) -> None:
     target = Target(model, neighbours=encode(model, [marked(f"{'c ' * 99} 77", ("77", secret[1]))]))
     found = Prompts(("in_context", "lead_in")).run(target, ours, theirs)
     assert found.score("prompts").members.trials == 3
-    assert max(len(ids) for ids, _ in target._known) == model.context  # type: ignore[misc]
+    assert max(map(len, prompted)) == model.context
 
 
-def test_the_same_seed_shows_the_same_neighbours(small: LanguageModel, trial: Trial) -> None:
+def test_the_same_seed_shows_the_same_neighbours(
+    small: LanguageModel, trial: Trial, prompted: list[tuple[int, ...]]
+) -> None:
     attack = Prompts(("in_context",))
     asked = []
     for seed in (1, 1, 2):
         target = Target(small, seed, trial.corpus.neighbours)
         attack.run(target, trial.members, trial.controls[:1])
-        asked.append(set(target._known))
+        asked.append(set(prompted))
+        prompted.clear()
     assert asked[0] == asked[1] != asked[2]
 
 

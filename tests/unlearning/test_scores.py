@@ -15,7 +15,7 @@ from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.membership import Membership
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel
-from unlearning.scoring import Target
+from unlearning.scoring import Target, answered
 from unlearning.trial import Trial, perplexity
 
 
@@ -186,3 +186,26 @@ def test_extraction_hits_exactly_what_greedy_decoding_says(
                 trials += 1
     found = Extraction((0, 50)).rate(Target(victim), rows)
     assert (found.hits, found.trials) == (said, trials)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox"])
+def test_the_ends_of_texts_are_answered_as_the_whole_pass_says(
+    kind: str, untrained: LanguageModel
+) -> None:
+    model = tiny_model(kind, untrained)
+    order = torch.Generator().manual_seed(0)
+    asked = []
+    for length in (3, 9, 9, 20, 31):
+        ids = torch.randint(2, 90, (length,), generator=order)
+        start = int(torch.randint(1, length, (1,), generator=order))
+        with torch.no_grad():
+            for t in range(start, length - (length == 9)):  # most are right to the end, one is not
+                ids[t] = model.network(input_ids=ids[None, :t]).logits[0, -1].argmax()
+        asked.append((tuple(ids.tolist()), start))
+    expected = []
+    for ids, start in asked:
+        with torch.no_grad():
+            best = model.network(input_ids=torch.tensor([ids])).logits[0].argmax(-1)
+        expected.append(best[start - 1 : -1].tolist() == list(ids[start:]))
+    assert answered(model, asked) == expected
+    assert set(expected) == {True, False}

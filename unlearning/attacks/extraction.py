@@ -1,13 +1,13 @@
 """Does the model say the secret when it is given what stood before it?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan
-from unlearning.scoring import Target
+from unlearning.scoring import Target, answered
 
 
 @dataclass(frozen=True)
@@ -45,35 +45,20 @@ class Extraction:
 
     def rate(self, target: Target, rows: Sequence[Encoded]) -> Estimate:
         """Hits and trials over all secrets of `rows`."""
-        asked = self._prompts(target, rows)
-        with target.model.evaluating():
-            scored = target.scores([row for row, _ in asked])
-        hits = sum(
-            bool(scores.hit[span.start : span.end].all())
-            for (_, span), scores in zip(asked, scored, strict=True)
-        )
-        return rate(hits, len(asked))
-
-    def _prompts(self, target: Target, rows: Sequence[Encoded]) -> list[tuple[Encoded, TokenSpan]]:
-        prompts: list[tuple[Encoded, TokenSpan]] = []
+        whole: list[tuple[Encoded, TokenSpan]] = []
+        shorter: list[tuple[tuple[int, ...], int]] = []
         for _, row, span in secrets(rows):
-            lengths = (
-                {0}
-                if target.model.masked
-                else {k if 0 < k < span.start else 0 for k in self.prefixes}
-            )
-            for length in sorted(lengths):
+            lengths = (0,) if target.model.masked else self.prefixes
+            for length in sorted({k if 0 < k < span.start else 0 for k in lengths}):
                 if length == 0:
-                    prompts.append((row, span))
-                    continue
-                cut = span.start - length
-                moved = replace(span, start=length, end=span.end - cut)
-                part = Encoded(
-                    row.ids[cut : span.end],
-                    row.sensitive[cut : span.end],
-                    (moved,),
-                    row.person,
-                    row.text,
-                )
-                prompts.append((part, moved))
-        return prompts
+                    whole.append((row, span))
+                else:
+                    shorter.append((row.ids[span.start - length : span.end], length))
+        with target.model.evaluating():
+            scored = target.scores([row for row, _ in whole])
+            hits = sum(answered(target.model, shorter))
+        hits += sum(
+            bool(scores.hit[span.start : span.end].all())
+            for (_, span), scores in zip(whole, scored, strict=True)
+        )
+        return rate(hits, len(whole) + len(shorter))

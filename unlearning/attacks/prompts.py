@@ -11,9 +11,9 @@ from domain.records import SpanKind
 from unlearning.attacks.asking import require_causal
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.attacks.probes import FAMILIES, Question
-from unlearning.encoding import Encoded, TokenSpan
+from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
-from unlearning.scoring import Target
+from unlearning.scoring import Target, answered
 
 _Prompt = tuple[tuple[int, ...], int]  # a prompt with its answer, and where the answer begins
 
@@ -86,8 +86,7 @@ class Prompts:
             prompts = [p for pair in pairs if (p := _fitted(target.model, row, *pair)) is not None]
             asked.append(dict.fromkeys(p for p in prompts if p[0] != row.ids[: span.end]))
         every = list(dict.fromkeys(prompt for prompts in asked for prompt in prompts))
-        scored = target.scores([_row(*prompt) for prompt in every])
-        hit = {p: bool(s.hit[p[1] :].all()) for p, s in zip(every, scored, strict=True)}
+        hit = dict(zip(every, answered(target.model, every), strict=True))
         return [{prompt: hit[prompt] for prompt in prompts} for prompts in asked if prompts]
 
     def _shown(self, target: Target, kind: SpanKind) -> list[Encoded]:
@@ -110,11 +109,6 @@ def _fitted(
     if room < 1 or not shown:
         return None
     return (row.ids[0], *shown, *answer), 1 + len(shown)
-
-
-def _row(ids: tuple[int, ...], start: int) -> Encoded:
-    flags = tuple(t >= start for t in range(len(ids)))
-    return Encoded(ids, flags, (TokenSpan(start, len(ids), SpanKind.OTHER),), "", "")
 
 
 def _all(found: Sequence[Mapping[_Prompt, bool]]) -> Estimate:
