@@ -14,8 +14,8 @@ import torch
 
 from domain.errors import UnlearningFailed
 from domain.outcomes import Trace
-from tests.benchmark.methods_scores import Measured, measure, range_of
-from tests.benchmark.methods_world import LEARNT, Bench
+from tests.benchmark.methods_scores import Measured, measure, range_of, relearnt
+from tests.benchmark.methods_world import LEARNT, Bench, retrained
 from unlearning.latent import LatentAttack, recovered
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
@@ -272,6 +272,26 @@ def _anchored(case: Case, r: Result) -> tuple[bool, str]:
     )
 
 
+def _stays_forgotten(case: Case, r: Result) -> tuple[bool, str]:
+    """By the bench's relearning and by a harder one: three times the steps at three times the rate."""
+    control = fmean(c.relearnt for c in case.controls)
+    plain = case.result("selective_ascent")
+    harder = [
+        relearnt(case.bench, model, 60, 1e-3)
+        for model in (
+            r.model,
+            retrained(case.bench.place, 0, masked=case.bench.model.masked),
+            plain.model,
+        )
+    ]
+    good = r.scores.relearnt <= control + 0.5 and harder[0] <= harder[1] + 0.5
+    good = good and case.like_retrained(r.scores)
+    return good, (
+        f"{r.scores.relearnt:.2f} bits, retrained {control:.2f}, SeUL {plain.scores.relearnt:.2f}; relearnt harder "
+        f"{harder[0]:.2f}, {harder[1]:.2f}, {harder[2]:.2f}"
+    )
+
+
 def _reaches(case: Case, r: Result) -> tuple[bool, str]:
     low, high = range_of(case.controls)
     kept = case.kept(r.scores)
@@ -379,6 +399,21 @@ ARMS: Sequence[Arm] = (
         "exposure within the retrained range, others kept at least 0.9; reinforcement alone says half or more",
         _anchored,
         {**_FAR, "cap_share": 1.0},
+    ),
+    Arm(
+        "relearning_ascent",
+        "relearning_ascent",
+        "ours: ascent at relearnt weights",
+        "what relearning half brings back is within half a bit of the retrained control, less than after SeUL",
+        _stays_forgotten,
+        {
+            "steps": 100,
+            "rate": 1e-3,
+            "cap_share": 0.6,
+            "inner_rate": 5e-4,
+            "retain": 10.0,
+            "rehearsal": 10.0,
+        },
     ),
     Arm("retrain_masked", "retrain", "the oracle", _IN_RANGE, _reaches, _AGAIN_MASKED, masked=True),
     Arm(

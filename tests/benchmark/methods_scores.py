@@ -70,9 +70,6 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
         )
         for row, s in scored
     ]
-    half = {row.person for row in learnt[: len(learnt) // 2]}
-    shown = [row for row in learnt if row.person in half]
-    relearnt = _trained(model, shown, RELEARN_STEPS)
     rebound = _trained(model, bench.trial.corpus.neighbours, REBOUND_STEPS)
     s_el = (
         [] if model.masked else [s for _, s in likelihoods(model, learnt, 10, 3) if s is not None]
@@ -86,9 +83,20 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
         fmean(secret_nll),
         _rate(target, bench.others),
         float(perplexity(target, bench.trial.retained).value),
-        fmean(bits for who, bits in _people(Target(relearnt), bench).items() if who not in half),
+        relearnt(bench, model),
         fmean(_people(Target(rebound), bench).values()),
     )
+
+
+def relearnt(
+    bench: Bench, model: LanguageModel, steps: int = RELEARN_STEPS, rate: float = RATE
+) -> float:
+    """Mean bits of half of the forgotten people after training on the other half's passages in the learnt form."""
+    learnt = bench.asked[LEARNT]
+    half = {row.person for row in learnt[: len(learnt) // 2]}
+    shown = [row for row in learnt if row.person in half]
+    people = _people(Target(_trained(model, shown, steps, rate)), bench)
+    return fmean(bits for who, bits in people.items() if who not in half)
 
 
 def _context(row: Encoded) -> list[int]:
@@ -111,10 +119,12 @@ def _people(target: Target, bench: Bench) -> dict[str, float]:
     return {person: fmean(bits) for person, bits in found.items()}
 
 
-def _trained(model: LanguageModel, rows: Sequence[Encoded], steps: int) -> LanguageModel:
+def _trained(
+    model: LanguageModel, rows: Sequence[Encoded], steps: int, rate: float = RATE
+) -> LanguageModel:
     with model.evaluating():
         batches = islice(endless(rows, 16, torch.Generator().manual_seed(0)), steps)
-        return fine_tuned(model, batches, RATE, 0)
+        return fine_tuned(model, batches, rate, 0)
 
 
 def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
