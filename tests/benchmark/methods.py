@@ -29,11 +29,18 @@ Found = dict[str, Any]
 def main() -> None:
     """Run what is missing, print the table, write the rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="*", metavar="METHOD", help="arms or methods; default all")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        metavar="METHOD",
+        help="rows, or methods without a row of their own; default all",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dev", action="store_true", help="the seed the settings were fixed on")
     options = parser.parse_args()
-    wanted = [a for a in ARMS if not options.only or {a.name, a.method} & set(options.only)]
+    rows = {arm.name for arm in ARMS}
+    asked = set(options.only or rows)
+    wanted = [a for a in ARMS if a.name in asked or a.method in asked - rows]
     if not wanted:
         parser.error(f"--only: known are {', '.join(a.name for a in ARMS)}")
     seeds = [DEV] if options.dev else list(range(FIRST, FIRST + options.seeds))
