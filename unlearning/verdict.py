@@ -3,8 +3,8 @@
 Each score says by which rule it is judged (`domain.outcomes.Rule`). How many tests there are is taken account of three
 times. Within an attack: scores that are one question are one test (`attacks.outliers`), or share the 5 % between them.
 Between attacks: the worst decides, so more attacks only make a pass harder; how often someone who was truly never seen
-fails all the same is measured (`make verdict-power`). To share the 5 % between attacks was tried: it spared none of the
-honest models that an attack had failed, and one cheat in five got through. Between attempts: the k-th method that is
+fails all the same is measured (`make verdict-power`). To share the 5 % between attacks was tried: of twenty honest
+models it spared one, and of twenty output filters it let four through instead of one. Between attempts: the k-th method
 tried on a person must end in the inner 1 - 5 k % of the strangers' range, so that trying again does not help by itself.
 """
 
