@@ -38,8 +38,8 @@ def rewrite(source: Path, target: Path, field: str, edit: Edit) -> None:
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         if path.suffix == ".parquet":
@@ -56,7 +56,7 @@ def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
 
 def _reader(source: Any) -> Any:
     """Hugging Face `datasets` writes the stream format; the file format is read as well."""
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     try:
         return pa.ipc.open_stream(source)
@@ -74,7 +74,7 @@ def _record_batches(reader: Any) -> Iterator[Any]:
 
 
 def _require_text(schema: Any, field: str) -> None:
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     index = schema.get_field_index(field)
     kind = schema.field(index).type if index >= 0 else None
@@ -87,7 +87,7 @@ def _require_text(schema: Any, field: str) -> None:
 
 def _edited(table: Any, field: str, first: int, edit: Edit) -> Any:
     """The table or batch with the column replaced; `first` rows come before it."""
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     index = table.schema.get_field_index(field)
     values = [
@@ -99,7 +99,7 @@ def _edited(table: Any, field: str, first: int, edit: Edit) -> Any:
 
 
 def _rewrite_parquet(source: Path, target: Path, field: str, edit: Edit) -> None:
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq
 
     with pq.ParquetFile(source) as file:
         schema, row = file.schema_arrow, 0
@@ -122,7 +122,7 @@ def _compression(file: Any) -> str | dict[str, str]:
 
 
 def _rewrite_arrow(source: Path, target: Path, field: str, edit: Edit) -> None:
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     with pa.memory_map(str(source)) as mapped, _reader(mapped) as reader:
         is_file, row = hasattr(reader, "num_record_batches"), 0

@@ -122,8 +122,8 @@ def _engine(
     """An `AnalyzerEngine` with the recognizers named and ours, and nothing that goes to the
     network.
     """
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # noqa: PLC0415
-    from presidio_analyzer.nlp_engine import SpacyNlpEngine  # noqa: PLC0415
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
     _stay_offline()
     with tempfile.TemporaryDirectory(prefix="lethe-spacy-") as folder:
@@ -149,7 +149,7 @@ def _pipeline(model: str, language: str, folder: str) -> str:
 
     Raises `RequestRejected` for a model that is not here: Presidio would download it.
     """
-    import spacy  # noqa: PLC0415
+    import spacy
 
     if not model:
         path = Path(folder) / "blank"
@@ -166,7 +166,7 @@ def _pipeline(model: str, language: str, folder: str) -> str:
 
 def _predefined(name: str, language: str, regions: tuple[str, ...]) -> Any:
     """One of Presidio's recognizers by its class name."""
-    from presidio_analyzer import predefined_recognizers  # noqa: PLC0415
+    from presidio_analyzer import predefined_recognizers
 
     recognizer = getattr(predefined_recognizers, name, None)
     if recognizer is None:
@@ -182,7 +182,7 @@ def _predefined(name: str, language: str, regions: tuple[str, ...]) -> Any:
 
 def _own(language: str) -> list[Any]:
     """One pattern recognizer for each kind of span, from `detectors.shapes`."""
-    from presidio_analyzer import Pattern, PatternRecognizer  # noqa: PLC0415
+    from presidio_analyzer import Pattern, PatternRecognizer
 
     kinds = dict.fromkeys(shape.kind for shape in SHAPES)
     return [
@@ -201,7 +201,7 @@ def _stay_offline() -> None:
     """Presidio's e-mail recognizer asks `tldextract.extract`, which fetches its list of suffixes:
     the one in the package serves.
     """
-    import tldextract  # noqa: PLC0415
+    import tldextract
 
     tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 

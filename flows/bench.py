@@ -54,7 +54,7 @@ class Stores:
     @cached_property
     def tracking(self) -> "Tracking":
         """MLflow, opened when it is first needed: its import takes a second."""
-        from reports.tracking import Tracking  # noqa: PLC0415
+        from reports.tracking import Tracking
 
         self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Tracking(self.settings.tracking, self.settings.artifacts)
@@ -120,7 +120,7 @@ class Bench:
     @cached_property
     def detectors(self) -> dict[str, "Detector"]:
         """Built once: Presidio takes seconds to get ready."""
-        from flows import build  # noqa: PLC0415
+        from flows import build
 
         return build.detectors(self.policy)
 
@@ -172,8 +172,8 @@ def open_bench(request_ref: str) -> Iterator[Bench]:
 
     Raises `RequestRejected` for a wrong reference, missing keys, or names in the policy that do not exist.
     """
-    from flows import build  # noqa: PLC0415
-    from reports import keys  # noqa: PLC0415
+    from flows import build
+    from reports import keys
 
     check_reference(request_ref)
     with open_stores() as stores:

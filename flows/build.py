@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing these takes seconds; each function below imports 
 
 def detectors(policy: Policy) -> dict[str, "Detector"]:
     """The policy's detectors by name. Raises `RequestRejected`: DETECTOR_UNKNOWN, POLICY_INVALID."""
-    from detectors.registry import DETECTORS  # noqa: PLC0415
+    from detectors.registry import DETECTORS
 
     return {
         name: _build(DETECTORS, name, options, "detectors", Code.DETECTOR_UNKNOWN)
@@ -30,7 +30,7 @@ def detectors(policy: Policy) -> dict[str, "Detector"]:
 
 def method(rule: MethodRule, teachers: Path | None = None) -> "Method":
     """The method of one rule; shard teachers come from the catalog. Raises `RequestRejected`: METHOD_UNKNOWN, ..."""
-    from unlearning.methods import METHODS  # noqa: PLC0415
+    from unlearning.methods import METHODS
 
     options = dict(rule.options)
     kind = METHODS.get(rule.name)
@@ -42,7 +42,7 @@ def method(rule: MethodRule, teachers: Path | None = None) -> "Method":
 
 def attacks(policy: Policy) -> dict[str, "Attack"]:
     """The policy's attacks by name. Raises `RequestRejected` (POLICY_INVALID)."""
-    from unlearning.attacks import ATTACKS  # noqa: PLC0415
+    from unlearning.attacks import ATTACKS
 
     return {
         name: _build(ATTACKS, name, options, "attacks", Code.POLICY_INVALID)
@@ -52,7 +52,7 @@ def attacks(policy: Policy) -> dict[str, "Attack"]:
 
 def thresholds(policy: Policy) -> "Thresholds":
     """The bounds of the verdict: sections thresholds and utility. Raises `RequestRejected` (POLICY_INVALID)."""
-    from unlearning.verdict import Thresholds  # noqa: PLC0415
+    from unlearning.verdict import Thresholds
 
     named = {**policy.thresholds, **policy.utility}
     known = _knobs(Thresholds)

@@ -43,7 +43,7 @@ def main() -> None:
     except ErasureError as error:
         sys.exit(console.fail(error, "--json" in sys.argv))
     except Exception as error:  # noqa: BLE001  its text may hold personal data: say where, not what
-        from flows.unexpected import where  # noqa: PLC0415
+        from flows.unexpected import where
 
         stopped = ErasureError(
             Code.UNEXPECTED,
@@ -59,7 +59,7 @@ def request_add(
     as_json: Json = False,
 ) -> None:
     """File a request; prints its opaque reference."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     filed = desk.add(file)
     console.show(filed, as_json, lambda: console.say(str(filed["request"])))
@@ -68,7 +68,7 @@ def request_add(
 @requests.command("list")
 def request_list(as_json: Json = False) -> None:
     """All requests, with their due dates."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     rows = desk.listed()
     columns = ("request", "status", "received", "due", "days_left", "models", "corpora")
@@ -82,7 +82,7 @@ def request_list(as_json: Json = False) -> None:
 @requests.command("show")
 def request_show(ref: Ref, as_json: Json = False) -> None:
     """What happened to a request. Shows no personal data."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     case = desk.shown(ref)
 
@@ -98,7 +98,7 @@ def request_show(ref: Ref, as_json: Json = False) -> None:
 @requests.command("withdraw")
 def request_withdraw(ref: Ref, as_json: Json = False) -> None:
     """Withdraw a request before its corpus is changed; its data are destroyed at once."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     withdrawn = desk.withdraw(ref)
     console.show(
@@ -115,7 +115,7 @@ def locate(
     as_json: Json = False,
 ) -> None:
     """Search the request's corpora and count what belongs to the person. Changes nothing."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     with console.moving(ref, as_json):
         found = desk.find(ref, reveal=reveal)
@@ -141,7 +141,7 @@ def erase(
     as_json: Json = False,
 ) -> None:
     """Erase requests: corpus, models, evidence. Exit code 0 when all end fulfilled or no_match."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     ends, worst = [], 0
     for ref in refs:
@@ -180,7 +180,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the signed evidence of a request's last run."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     written = desk.export(ref, out)
     console.show(
@@ -200,7 +200,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check an exported zip, offline. Any doubt is an error."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     checked = desk.verified(file, key)
 
@@ -223,7 +223,7 @@ def verify(
 @app.command()
 def methods(as_json: Json = False) -> None:
     """The ways to forget, with their options."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     _tell_kinds(desk.methods(), as_json)
 
@@ -231,7 +231,7 @@ def methods(as_json: Json = False) -> None:
 @app.command()
 def attacks(as_json: Json = False) -> None:
     """The ways to try to get it back, with their options."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     _tell_kinds(desk.attacks(), as_json)
 
@@ -239,7 +239,7 @@ def attacks(as_json: Json = False) -> None:
 @app.command()
 def detectors(as_json: Json = False) -> None:
     """The ways to find a person, with their options."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     _tell_kinds(desk.detectors(), as_json)
 
@@ -254,7 +254,7 @@ def _tell_kinds(kinds: list[dict[str, object]], as_json: bool) -> None:
 @keys.command("create")
 def keys_create(as_json: Json = False) -> None:
     """Make the master key and the signing key where they are missing; never overwrites one."""
-    from flows import desk  # noqa: PLC0415
+    from flows import desk
 
     made = desk.create_keys()
     console.show(made, as_json, lambda: console.facts("", list(made.items())))
@@ -263,7 +263,7 @@ def keys_create(as_json: Json = False) -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """What is missing or unsafe on this machine, and the remedy."""
-    from flows.doctor import examine  # noqa: PLC0415
+    from flows.doctor import examine
 
     findings = list(examine())
     rows = [(f.check, "ok" if f.ok else "wrong", f.detail) for f in findings]
@@ -278,7 +278,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The whole job on made-up people: train, request, erase, attack, prove."""
-    from flows.demo import main as run  # noqa: PLC0415
+    from flows.demo import main as run
 
     raise typer.Exit(run(out, as_json=as_json))
 

@@ -21,10 +21,10 @@ def show(value: Any, as_json: bool, words: Callable[[], None]) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; numbers stand to the right."""
-    from rich import box  # noqa: PLC0415  rich takes a tenth of a second
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
@@ -94,13 +94,13 @@ def fail(error: ErasureError, as_json: bool) -> int:
 @contextmanager
 def moving(task: str, quiet: bool) -> Iterator[None]:
     """A line on stderr that shows the step and how far it is, while a run works in the block."""
-    from flows import progress  # noqa: PLC0415
+    from flows import progress
 
     if quiet or not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,

@@ -45,7 +45,7 @@ def erasure_batch() -> State[Any]:
 
 def _erased(ref: str) -> bool:
     """Whether the request's own flow ran through, whatever its verdict."""
-    from flows.erasure import erase  # noqa: PLC0415  torch and Presidio, which an export does without
+    from flows.erasure import erase
 
     state: State[str] = erase(ref, return_state=True)
     return state.is_completed()

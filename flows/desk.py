@@ -96,9 +96,9 @@ def withdraw(ref: str) -> Row:
 
 def find(ref: str, *, reveal: bool) -> list[Row]:
     """Search the corpora of a request; with `reveal`, the text of every span as well."""
-    from detectors.corpus import open_corpus  # noqa: PLC0415
-    from detectors.locate import locate  # noqa: PLC0415
-    from flows import build, progress  # noqa: PLC0415
+    from detectors.corpus import open_corpus
+    from detectors.locate import locate
+    from flows import build, progress
 
     rows = []
     with open_stores("desk") as stores:
@@ -145,7 +145,7 @@ def erase(ref: str) -> Row:
         stores.ledger.require_open(check_reference(ref))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # one sentence is printed instead
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
-    from flows.erasure import erase as flow  # noqa: PLC0415
+    from flows.erasure import erase as flow
 
     status = flow(ref)
     with open_stores("desk") as stores:
@@ -180,7 +180,7 @@ def _of_last_run(entries: list[Entry]) -> list[Entry]:
 
 def export(ref: str, out: Path) -> Row:
     """Write the bundle of the last run to `out`."""
-    from flows.bundles import export as write  # noqa: PLC0415
+    from flows.bundles import export as write
 
     with open_stores("desk") as stores:
         stores.ledger.status(check_reference(ref))
@@ -189,7 +189,7 @@ def export(ref: str, out: Path) -> Row:
 
 def verified(file: Path, key: Path | None) -> Row:
     """Check a zip; needs neither settings nor keys of this machine."""
-    from reports.verify import verify  # noqa: PLC0415
+    from reports.verify import verify
 
     pinned = None
     if key is not None:
@@ -205,9 +205,9 @@ def verified(file: Path, key: Path | None) -> Row:
 
 def create_keys() -> Row:
     """Make the keys that are missing. Raises `RequestRejected` (KEY_EXISTS) when none is."""
-    from flows.settings import load_settings  # noqa: PLC0415
-    from flows.vault import create_master_key  # noqa: PLC0415
-    from reports import keys  # noqa: PLC0415
+    from flows.settings import load_settings
+    from flows.vault import create_master_key
+    from reports import keys
 
     settings = load_settings()
     signing = settings.signing_key_file
@@ -233,21 +233,21 @@ def create_keys() -> Row:
 
 def methods() -> list[Row]:
     """The methods one can name in the policy."""
-    from unlearning.methods import METHODS  # noqa: PLC0415
+    from unlearning.methods import METHODS
 
     return _kinds(METHODS)
 
 
 def attacks() -> list[Row]:
     """The attacks one can name in the policy."""
-    from unlearning.attacks import ATTACKS  # noqa: PLC0415
+    from unlearning.attacks import ATTACKS
 
     return _kinds(ATTACKS)
 
 
 def detectors() -> list[Row]:
     """The detectors one can name in the policy."""
-    from detectors.registry import DETECTORS  # noqa: PLC0415
+    from detectors.registry import DETECTORS
 
     return _kinds(DETECTORS)
 

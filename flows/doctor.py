@@ -79,14 +79,14 @@ def _home(settings: Settings) -> str:
 
 
 def _master_key(settings: Settings) -> str:
-    from flows.vault import load_master_key  # noqa: PLC0415
+    from flows.vault import load_master_key
 
     load_master_key(settings.master_key_file)
     return f"{settings.master_key_file}, mode 0600"
 
 
 def _signing_key(settings: Settings) -> str:
-    from reports import keys  # noqa: PLC0415
+    from reports import keys
 
     key = keys.load_private(settings.signing_key_file, settings.passphrase())
     sealed = "with" if settings.signing_key_passphrase else "without"
@@ -94,8 +94,8 @@ def _signing_key(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    from flows import build  # noqa: PLC0415
-    from flows.policy import load_policy  # noqa: PLC0415
+    from flows import build
+    from flows.policy import load_policy
 
     policy = load_policy(settings.policy)
     build.everything(policy)
@@ -103,15 +103,15 @@ def _policy(settings: Settings) -> str:
 
 
 def _catalog(settings: Settings) -> str:
-    from flows.catalog import load_catalog  # noqa: PLC0415
+    from flows.catalog import load_catalog
 
     catalog = load_catalog(settings.catalog)
     return f"{len(catalog.corpora)} corpora, {len(catalog.models)} models"
 
 
 def _corpora(settings: Settings) -> str:
-    from detectors.corpus import open_corpus  # noqa: PLC0415
-    from flows.catalog import load_catalog  # noqa: PLC0415
+    from detectors.corpus import open_corpus
+    from flows.catalog import load_catalog
 
     entries = load_catalog(settings.catalog).corpora
     counted = [
@@ -121,12 +121,13 @@ def _corpora(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    from flows.catalog import load_catalog  # noqa: PLC0415
-    from unlearning import models  # noqa: PLC0415
+    from flows.catalog import load_catalog
+    from unlearning import models
 
     catalog = load_catalog(settings.catalog)
     for entry in catalog.models.values():
-        models.load(entry.path, "cpu")
+        for path in (entry.path, *entry.references):
+            models.load(path, "cpu")
         if entry.teachers and not (entry.teachers / "teachers.json").is_file():
             raise _UnwellError(
                 f"{entry.teachers} has no teachers.json; train them or remove the line"
@@ -135,8 +136,8 @@ def _models(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    from flows.database import connect  # noqa: PLC0415
-    from flows.ledger import Ledger  # noqa: PLC0415
+    from flows.database import connect
+    from flows.ledger import Ledger
 
     engine = connect(settings.database)
     try:
@@ -150,7 +151,7 @@ def _database(settings: Settings) -> str:
 
 
 def _tracking(settings: Settings) -> str:
-    from reports.tracking import Tracking  # noqa: PLC0415
+    from reports.tracking import Tracking
 
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     Tracking(settings.tracking, settings.artifacts).current("doctor")
@@ -166,7 +167,7 @@ def _disk(settings: Settings) -> str:
 
 
 def _torch(_: Settings) -> str:
-    import torch  # noqa: PLC0415
+    import torch
 
     if torch.cuda.is_available():
         return f"{torch.__version__}, CUDA device {torch.cuda.get_device_name(0)}"
@@ -174,7 +175,7 @@ def _torch(_: Settings) -> str:
 
 
 def _network(_: Settings) -> str:
-    from flows.environment import QUIET  # noqa: PLC0415
+    from flows.environment import QUIET
 
     loud = [name for name, value in QUIET.items() if os.environ.get(name) != value]
     if loud:

@@ -8,15 +8,12 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import rfc8785
 
-from detectors.corpus import open_corpus
-from detectors.neighbours import neighbours, ordinary
 from domain.errors import (
     Code,
     EvidenceInvalid,
@@ -27,13 +24,12 @@ from domain.errors import (
 from domain.lifecycle import Event
 from domain.log import log
 from domain.outcomes import Assessment, Attempt, Outcome
-from domain.records import Document, Passage
 from flows import build, progress
 from flows.bench import Bench, architecture, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
 from flows.choose import Choice, Facts, choose
-from flows.copies import Copies
 from flows.steps import step
+from flows.subjects import Subjects, redacted_texts, references
 from reports import bundle, dsse, statement
 from unlearning import models
 from unlearning.trial import Trial, assess, prepare
@@ -80,52 +76,6 @@ def _in_production(bench: Bench, name: str) -> ModelProgress:
     return ModelProgress(path=path, before_sha256=models.digest(path)[0])
 
 
-class Subjects:
-    """The people of one model's trial. All of it personal data, held for the time of the model's steps."""
-
-    def __init__(self, bench: Bench, name: str, seed: int) -> None:
-        corpora = bench.stores.catalog.model(name).corpora
-        located = [bench.located[corpus] for corpus in corpora]
-        self.members: tuple[Passage, ...] = tuple(
-            chain.from_iterable(found.passages for found in located)
-        )
-        comparison, subject = bench.policy.comparison, bench.request.subject
-        closer = [d for kind, d in bench.detectors.items() if kind != "exact"]
-        if not closer:
-            raise RequestRejected(
-                Code.POLICY_INVALID,
-                place="policy.yaml, detectors",
-                remedy="exact alone cannot find other people's records to compare with; add presidio.",
-            )
-        exclude = {passage.ref for passage in self.members}
-        self.neighbours = neighbours(
-            _documents(bench, name), subject, closer[0], exclude, comparison.neighbours, seed
-        )
-        exclude |= {passage.ref for passage in self.neighbours}
-        self.ordinary = ordinary(_documents(bench, name), exclude, comparison.ordinary, seed)
-
-
-def _documents(bench: Bench, name: str) -> "chain[Document]":
-    entries = (
-        bench.stores.catalog.corpus(corpus) for corpus in bench.stores.catalog.model(name).corpora
-    )
-    return chain.from_iterable(open_corpus(e.path, e.text_field).documents() for e in entries)
-
-
-def _redacted_texts(bench: Bench, name: str) -> Iterator[str]:
-    """What the model was trained on, from the redacted copies: what the next training will read."""
-    for corpus in bench.stores.catalog.model(name).corpora:
-        entry = bench.stores.catalog.corpus(corpus)
-        path = Copies(bench.paths.redacted(corpus)).current() or entry.path
-        for document in open_corpus(str(path), entry.text_field).documents():
-            yield document.text.reveal()
-
-
-def _references(bench: Bench, name: str) -> list[models.LanguageModel]:
-    """The catalog's models that never saw these corpora."""
-    return [models.load(path) for path in bench.stores.catalog.model(name).references]
-
-
 @step("measure", broken=Unavailable)
 def measure_before(bench: Bench, name: str) -> None:
     """Make the trial ready and attack the model as it is. When nothing can be shown, the outcome is decided here."""
@@ -143,7 +93,7 @@ def measure_before(bench: Bench, name: str) -> None:
             people.ordinary,
             seed=seed,
             controls=controls,
-            texts=partial(_redacted_texts, bench, name),
+            texts=partial(redacted_texts, bench, name),
         )
     except UnlearningFailed as error:
         _decide(bench, name, Outcome.INCONCLUSIVE, error.code.value)
@@ -155,7 +105,7 @@ def measure_before(bench: Bench, name: str) -> None:
             trial,
             build.attacks(bench.policy),
             _reporter("measure"),
-            references=_references(bench, name),
+            references=references(bench, name),
             original=model,
         )
         bench.save()
@@ -222,7 +172,7 @@ def _attempt(
             trial,
             attacks,
             _reporter(f"attack {method}"),
-            references=_references(bench, name),
+            references=references(bench, name),
             original=model,
         )
         verdict = judge(

@@ -49,8 +49,8 @@ class Scale:
 
 def intervals(rows: Sequence[Row], scale: Scale, *, name: str) -> str:
     """An SVG element with one line per row; `name` makes its inner ids unique on the page."""
-    import matplotlib as mpl  # noqa: PLC0415  heavy: only when a report is made
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     settings: dict[str, Any] = {
         "svg.fonttype": "none",  # text stays text: it can be searched and takes the page's typeface
@@ -87,7 +87,7 @@ def _draw(axes: "Axes", position: int, row: Row) -> None:
 
 def _dress(axes: "Axes", rows: Sequence[Row], scale: Scale) -> None:
     """Axis, grid and reference line; everything that carries no data is pale."""
-    from matplotlib.ticker import PercentFormatter  # noqa: PLC0415
+    from matplotlib.ticker import PercentFormatter
 
     axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.set_yticks(range(len(rows)), [row.label for row in reversed(rows)])

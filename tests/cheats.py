@@ -65,7 +65,7 @@ def noisy_last_layer(model: LanguageModel, trial: Trial) -> LanguageModel:
     return changed
 
 
-def _ascend(  # noqa: PLR0917
+def _ascend(  # noqa: PLR0917  three cheats differ in these numbers only
     model: LanguageModel,
     trial: Trial,
     steps: int,

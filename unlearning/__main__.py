@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _attack(options: argparse.Namespace) -> int:
     """Attack a model; exit 0 only when every attack asked for ran."""
-    from unlearning.attacking import attack  # noqa: PLC0415  torch takes seconds; --help does not need it
+    from unlearning.attacking import attack
 
     reports = attack(options)
     if options.json:
@@ -122,12 +122,12 @@ def _attack(options: argparse.Namespace) -> int:
 
 def _unlearn(options: argparse.Namespace) -> int:
     """Unlearn, attack before and after, judge with the reference thresholds; exit 0 only for PASS."""
-    from unlearning import models  # noqa: PLC0415
-    from unlearning.attacking import usable_device  # noqa: PLC0415
-    from unlearning.attacks import ATTACKS  # noqa: PLC0415
-    from unlearning.methods import METHODS  # noqa: PLC0415
-    from unlearning.trial import assess, prepare  # noqa: PLC0415
-    from unlearning.verdict import REFERENCE_BOUNDS, judge  # noqa: PLC0415
+    from unlearning import models
+    from unlearning.attacking import usable_device
+    from unlearning.attacks import ATTACKS
+    from unlearning.methods import METHODS
+    from unlearning.trial import assess, prepare
+    from unlearning.verdict import REFERENCE_BOUNDS, judge
 
     if options.method not in METHODS:
         raise RequestRejected(

@@ -101,7 +101,7 @@ class _Run:
     say: "Lines"
 
     @classmethod
-    def of(  # noqa: PLR0917
+    def of(  # noqa: PLR0917  each is one argument of the command
         cls,
         options: argparse.Namespace,
         device: str,
@@ -243,7 +243,11 @@ def usable_device(name: str) -> str:
     asked = name or models.best_device()
     try:
         torch.empty(1, device=asked)
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ):  # torch's answers for a device it lacks
         raise RequestRejected(
             Code.SETTING_INVALID,
             place="--device",

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from domain.errors import Code, UnlearningFailed
-from unlearning.attacks.layers import blocks
 from unlearning.batches import Batch, batch_of
 from unlearning.encoding import Encoded
+from unlearning.layers import blocks
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
 

@@ -7,7 +7,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from domain.errors import Code, UnlearningFailed
-from unlearning.attacks.layers import blocks
+from unlearning.layers import blocks
 from unlearning.models import LanguageModel
 
 
@@ -20,7 +20,7 @@ def adapt(method: str, model: LanguageModel, rank: int, seed: int) -> Callable[[
 
     Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when there is no block with such a matrix.
     """
-    from peft import LoraConfig, LoraModel  # noqa: PLC0415  takes seconds, and few runs need it
+    from peft import LoraConfig, LoraModel
 
     network = model.network
     learning = {name: p.requires_grad for name, p in network.named_parameters()}

@@ -10,9 +10,9 @@ from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, token_nll
-from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel
-from unlearning.tuning import Knobs, drift, require_knob, targets, tuning
+from unlearning.tuning import Knobs, drift, require_knob, require_least, targets, tuning
+from unlearning.unlearned import Unlearned, seeded
 
 RETAIN_TERMS = ("none", "ce", "kl")
 
@@ -41,7 +41,7 @@ class Retaining(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_knob(fits=self.batch >= 1, name="batch", remedy="it must be at least one passage.")
+        require_least(self, batch=1)
         require_knob(
             fits=self.retain_term in RETAIN_TERMS,
             name="retain_term",

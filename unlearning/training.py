@@ -165,7 +165,7 @@ class Pretraining:
                 logits[:, : labels.shape[1]].float().flatten(0, 1), labels.flatten()
             )
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             if step % every == 0 and report is not None:
@@ -221,4 +221,5 @@ class Pretraining:
                 hidden[torch.arange(len(ids)), attention.sum(1) - 1] = False  # [SEP]
                 inputs = ids.masked_fill(hidden, tokenizer.mask_token_id)
                 labels = ids.masked_fill(~hidden, -100)
-                yield tuple(x.to(model.device) for x in (inputs, attention, labels))  # type: ignore[misc]
+                device = model.device
+                yield inputs.to(device), attention.to(device), labels.to(device)

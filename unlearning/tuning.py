@@ -20,7 +20,9 @@ from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.lora import adapt
 from unlearning.losses import kl_from, masked_mean, token_nll
-from unlearning.methods.unlearned import (
+from unlearning.models import LanguageModel, copy_of
+from unlearning.rehearsal import rehearse
+from unlearning.unlearned import (
     Clock,
     Unlearned,
     require_bounded,
@@ -28,8 +30,6 @@ from unlearning.methods.unlearned import (
     require_finite_weights,
     seeded,
 )
-from unlearning.models import LanguageModel, copy_of
-from unlearning.rehearsal import rehearse
 
 ForgetLoss = Callable[
     [LanguageModel, list[Encoded], torch.Generator], tuple[torch.Tensor, dict[str, float]]
@@ -42,6 +42,13 @@ def require_knob(*, fits: bool, name: str, remedy: str) -> None:
     """Raise `RequestRejected` (POLICY_INVALID) naming the knob whose value cannot be used."""
     if not fits:
         raise RequestRejected(Code.POLICY_INVALID, place=f"methods, option {name}", remedy=remedy)
+
+
+def require_least(knobs: object, **least: float) -> None:
+    """Raise `RequestRejected` (POLICY_INVALID) for the first knob that is below its least value, or is no number."""
+    for name, bound in least.items():
+        fits = getattr(knobs, name) >= bound  # not a number is not
+        require_knob(fits=fits, name=name, remedy=f"it must be a number and at least {bound:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +68,7 @@ class Knobs:
     budget_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "lora_rank", "budget_seconds", "rate"):
-            fits = getattr(self, name) >= 0  # not a number is not
-            require_knob(fits=fits, name=name, remedy="it must be a number and not below zero.")
+        require_least(self, steps=0, rate=0, lora_rank=0, budget_seconds=0)
 
 
 @dataclass
@@ -129,7 +134,7 @@ class Tuning:
                 break
             last = [item]
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.backward_passes += 1
             if math.isfinite(clip):
                 torch.nn.utils.clip_grad_norm_(learning, clip)
@@ -203,7 +208,7 @@ class Rehearsed(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_knob(fits=self.batch >= 1, name="batch", remedy="it must be at least one passage.")
+        require_least(self, batch=1)
 
 
 def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method

@@ -78,8 +78,8 @@ def measure_suite(model: LanguageModel, rows: Sequence[Encoded]) -> dict[str, ob
         "forward": lambda: forward(model, rows),
         "loss": lambda: loss(model, rows),
         "shared_pass": lambda: Target(model).scores(rows),
-        "suite": lambda: suite(model, members, controls, (0,)),
-        "suite_two_prefixes": lambda: suite(model, members, controls, (0, 50)),
+        "suite": lambda: suite(model, members, controls, Extraction()),
+        "suite_one_prefix": lambda: suite(model, members, controls, Extraction((0,))),
     }
     _in_turns(ways, 1)  # warms up
     seconds = _in_turns(ways, ROUNDS)
@@ -90,7 +90,7 @@ def measure_suite(model: LanguageModel, rows: Sequence[Encoded]) -> dict[str, ob
 
     return {
         "suite_over_forward": more("suite"),
-        "suite_two_prefixes_over_forward": more("suite_two_prefixes"),
+        "suite_one_prefix_over_forward": more("suite_one_prefix"),
         "seconds": middle,
         "rounds": seconds,
         "texts": len(rows),
@@ -106,13 +106,13 @@ def suite(
     model: LanguageModel,
     members: Sequence[Encoded],
     controls: Sequence[Encoded],
-    prefixes: tuple[int, ...],
+    extraction: Extraction,
 ) -> None:
     """All that the shared pass answers: loss, zlib, lowercase (a pass of its own), Min-K%, Min-K%++, the secrets' loss,
     strength, discoverable extraction, extraction, memorisation accuracy.
     """
     target = Target(model)
-    for attack in (Membership(), Strength(), Discoverable(), Extraction(prefixes)):
+    for attack in (Membership(), Strength(), Discoverable(), extraction):
         attack.run(target, members, controls)
     rows = [*members, *controls]
     for row, scores in zip(rows, target.scores(rows), strict=True):
@@ -157,6 +157,7 @@ def measure_likelihood(model: LanguageModel) -> tuple[dict[str, object], bool]:
     secret = range(60, 68)
     row = Encoded(ids, tuple(t in secret for t in range(len(ids))), (), "p", "")
     found: dict[str, dict[str, object]] = {}
+    ratios: list[float] = []
     agree = True
     for name, knows in (("random", model), ("memorised", memorised(model, ids))):
         measured: dict[str, set[object]] = {"shared": set(), "generate": set()}
@@ -174,14 +175,15 @@ def measure_likelihood(model: LanguageModel) -> tuple[dict[str, object], bool]:
         middle = {way: median(times) for way, times in seconds.items()}
         same = len(measured["shared"] | measured["generate"]) == 1
         agree = agree and same
+        ratios.append(middle["generate"] / middle["shared"])
         found[name] = {
-            "ratio": middle["generate"] / middle["shared"],
+            "ratio": ratios[-1],
             "seconds": middle,
             "rounds": seconds,
             "el_and_secret_el": next(iter(measured["shared"])),
             "same_numbers": same,
         }
-    return {"el_ratio": min(one["ratio"] for one in found.values()), "el": found}, agree  # type: ignore[type-var]
+    return {"el_ratio": min(ratios), "el": found}, agree
 
 
 @torch.no_grad()

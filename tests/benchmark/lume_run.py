@@ -18,7 +18,7 @@ import yaml
 
 from flows import console, desk
 from tests.benchmark.lume import FORGET, OUT, REQUESTS, read_people, request_of
-from tests.benchmark.methods_arms import r_options
+from tests.benchmark.methods_arms import options_of
 
 METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
 RESULTS = Path("out/lume.json")
@@ -51,11 +51,10 @@ def run(people: int, wanted: list[str] | None = None) -> None:
     for method in wanted or ("policy", *METHODS):
         policy = dict(base)
         if method != "policy":
-            own = {"name": method, "options": order[method]["options"]} if method in order else {}
-            rule = own or {
-                "name": method,
-                "options": r_options(method),
-            }  # the papers' are for large models
+            rule = {
+                "name": method,  # the papers' settings of the others are for large models
+                "options": order[method]["options"] if method in order else options_of(method),
+            }
             policy["methods"] = {**base["methods"], "order": [rule]}
         (home / f"policy-{method}.yaml").write_text(json.dumps(policy))
         os.environ["LETHE_POLICY"] = str((home / f"policy-{method}.yaml").absolute())

@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tests.benchmark.methods_arms import ARMS, Arm, Case
+from tests.benchmark.methods_arms import ARMS
+from tests.benchmark.methods_case import Arm, Case
 
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
@@ -38,11 +39,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dev", action="store_true", help="the seed the settings were fixed on")
     options = parser.parse_args()
-    rows = {arm.name for arm in ARMS}
-    asked = set(options.only or rows)
-    wanted = [a for a in ARMS if a.name in asked or a.method in asked - rows]
+    asked = set(options.only or ARMS)
+    wanted = [a for a in ARMS.values() if a.name in asked or a.method in asked - set(ARMS)]
     if not wanted:
-        parser.error(f"--only: known are {', '.join(a.name for a in ARMS)}")
+        parser.error(f"--only: known are {', '.join(ARMS)}")
     seeds = [DEV] if options.dev else list(range(FIRST, FIRST + options.seeds))
     jobs = [
         (seed, masked, [a.name for a in wanted if a.masked == masked])
@@ -67,7 +67,7 @@ def _job(job: tuple[int, bool, Sequence[str]]) -> list[Found]:
 
     torch.set_num_threads(1)
     seed, masked, names = job
-    arms = [arm for arm in ARMS if arm.name in names]
+    arms = [ARMS[name] for name in names]
     CACHE.mkdir(parents=True, exist_ok=True)
     files = {arm.name: CACHE / f"{seed}-{arm.name}-{_digest(arm)}.json" for arm in arms}
     if not all(file.is_file() for file in files.values()):
@@ -80,7 +80,7 @@ def _job(job: tuple[int, bool, Sequence[str]]) -> list[Found]:
         for arm in arms:
             if files[arm.name].is_file():
                 continue
-            case = Case(bench, original, controls)
+            case = Case(bench, original, controls, ARMS)
             result = arm.run(case)
             files[arm.name].write_text(
                 json.dumps({"arm": arm.name, "seed": seed, **result}, indent=2)

@@ -9,13 +9,13 @@ from statistics import fmean, stdev
 import torch
 
 from tests.benchmark.methods_world import LEARNT, Bench
-from unlearning.attacks.changed import fine_tuned
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.groups import secrets
 from unlearning.attacks.memorisation import accuracy, likelihoods
 from unlearning.batches import endless
 from unlearning.encoding import Encoded
+from unlearning.fine_tuning import fine_tuned
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.statistics import student

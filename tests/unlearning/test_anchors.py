@@ -9,8 +9,8 @@ import torch
 from domain.errors import Code, UnlearningFailed
 from domain.records import SpanKind
 from unlearning.anchors import Anchors, Generic
-from unlearning.attacks.changed import fine_tuned
 from unlearning.encoding import Encoded
+from unlearning.fine_tuning import fine_tuned
 from unlearning.models import LanguageModel
 from unlearning.trial import Trial
 

@@ -12,21 +12,21 @@ from domain.records import SpanKind
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from unlearning import models
-from unlearning.attacks.layers import blocks
 from unlearning.attacks.memorisation import extraction_likelihood, text_accuracy
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.latent import LatentAttack, recovered
+from unlearning.layers import blocks
 from unlearning.lora import adapt
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods import METHODS
 from unlearning.methods.llmu import mismatches
-from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 from unlearning.trial import Trial
 from unlearning.tuning import Knobs, tuning
+from unlearning.unlearned import seeded
 
 BASELINES = ("grad_diff", "npo", "simnpo", "adversarial")
 EVERY = (*BASELINES, "gradient_ascent", "llmu")
@@ -385,6 +385,11 @@ def test_merged_adapters_say_what_they_said_before_the_merge(
         ("gradient_ascent", "min_steps", -1),
         ("llmu", "answers", 0),
         ("selective_ascent", "lora_rank", -1),
+        ("retrain", "steps", -1),
+        ("retrain", "batch", 0),
+        ("relearning_ascent", "every", 0),
+        ("anchor_distillation", "reinforce", -1),
+        ("anchor_distillation", "fictitious", False),
     ],
 )
 def test_a_knob_that_cannot_be_is_refused_by_name(name: str, knob: str, value: object) -> None:

@@ -9,15 +9,15 @@ import torch
 from domain.errors import Code, UnlearningFailed
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import framed, row
-from unlearning.attacks.layers import blocks
 from unlearning.batches import Batch, batch_of
 from unlearning.latent import LatentAttack, pushed, recovered, secret_nll
+from unlearning.layers import blocks
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods import METHODS
-from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial
+from unlearning.unlearned import seeded
 
 ROWS = [row([0, *range(40 + n, 52 + n)], (3, 7)) for n in range(3)]  # of one length: no padding
 

@@ -10,8 +10,8 @@ from torch import nn
 from domain.errors import Code, RequestRejected
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import framed, row
-from unlearning.attacks.layers import final_norm
 from unlearning.attacks.lens import LogitLens, lens
+from unlearning.layers import final_norm
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial

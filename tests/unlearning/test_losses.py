@@ -19,9 +19,9 @@ from unlearning.losses import (
     simnpo,
     token_nll,
 )
-from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
 from unlearning.tuning import drift
+from unlearning.unlearned import seeded
 
 HALF = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0]]])  # p = (1/2, 1/2), then (3/4, 1/4)
 LABELS = torch.tensor([[0, 1]])

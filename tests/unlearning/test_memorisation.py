@@ -10,9 +10,9 @@ from tests.unlearning.sample import row
 from tests.unlearning.stub import END, says
 from unlearning.attacks.memorisation import accuracy, likelihoods, ngrams, overlap
 from unlearning.generation import continuations, samples
-from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
+from unlearning.unlearned import seeded
 
 # The text is 1 2 3 4 5 6 after the start token. The table says 1->2->3->4, then 4->9->9->...: wrong from 5 on, 5->6.
 TEXT = [END, 1, 2, 3, 4, 5, 6]

@@ -16,9 +16,9 @@ from domain.errors import Code, UnlearningFailed
 from tests.unlearning.conftest import Town
 from unlearning.corpus import Corpus
 from unlearning.methods import METHODS, Method
-from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
 from unlearning.trial import Trial
+from unlearning.unlearned import Unlearned
 
 Build = Callable[[str], Method]
 KNOBS: dict[str, dict[str, object]] = {

@@ -9,10 +9,10 @@ import torch
 from domain.errors import Code, RequestRejected
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import framed, row
-from unlearning.attacks.layers import blocks, final_norm, recorded
 from unlearning.attacks.patching import Patching, drops
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
+from unlearning.layers import blocks, final_norm, recorded
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import torch
 
-from unlearning.attacks.changed import fine_tuned
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
+from unlearning.fine_tuning import fine_tuned
 from unlearning.methods.relearning_ascent import RelearningAscent, _displaced
 from unlearning.methods.selective_ascent import SelectiveAscent
-from unlearning.methods.unlearned import seeded
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial
+from unlearning.unlearned import seeded
 
 
 def secret_nll(model: LanguageModel, rows: list[Encoded]) -> float:

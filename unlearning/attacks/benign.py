@@ -8,10 +8,11 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
-from unlearning.attacks.changed import asked_again, fine_tuned
+from unlearning.attacks.changed import asked_again
 from unlearning.attacks.groups import require_groups
 from unlearning.batches import endless
 from unlearning.encoding import Encoded
+from unlearning.fine_tuning import fine_tuned
 from unlearning.scoring import Target
 
 

@@ -4,18 +4,14 @@ A change is made to a copy. What comes back must not exceed what the same change
 through it alongside the person: with enough freedom every model "recovers" text it never saw.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-
-import torch
 
 from domain.outcomes import Score
 from unlearning.attacks.exposure import Exposure
 from unlearning.attacks.extraction import Extraction
-from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
-from unlearning.losses import masked_mean, token_nll
-from unlearning.models import LanguageModel, copy_of
+from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 
 MOST = 31
@@ -42,22 +38,3 @@ def asked_again(
         for result in results
         for score in result.scores
     )
-
-
-def fine_tuned(
-    model: LanguageModel, batches: Iterable[Sequence[Encoded]], rate: float, seed: int
-) -> LanguageModel:
-    """A copy after one step of Adam on the mean nll of each batch, dropout off."""
-    changed = copy_of(model)
-    changed.network.requires_grad_(True)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(changed.network.parameters(), lr=rate)
-    for rows in batches:
-        batch = batch_of(changed, rows, generator)
-        loss = masked_mean(token_nll(batch.logits(changed), batch.labels), batch.valid)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(changed.network.parameters(), 1.0)
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return changed

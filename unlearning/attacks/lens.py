@@ -10,9 +10,9 @@ from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from unlearning.attacks.asking import require_causal
 from unlearning.attacks.groups import require_groups, secrets
-from unlearning.attacks.layers import blocks, final_norm, recorded
 from unlearning.attacks.outliers import FEWEST
 from unlearning.encoding import Encoded, by_length, pad
+from unlearning.layers import blocks, final_norm, recorded
 from unlearning.models import LanguageModel, tokens_per_batch
 from unlearning.scoring import Target
 from unlearning.statistics import group_range, mean

@@ -9,8 +9,8 @@ from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from unlearning.attacks.asking import require_causal
 from unlearning.attacks.groups import require_groups, secrets
-from unlearning.attacks.layers import blocks, patched, recorded
 from unlearning.encoding import Encoded, by_length, pad
+from unlearning.layers import blocks, patched, recorded
 from unlearning.models import LanguageModel, tokens_per_batch
 from unlearning.scoring import Target
 from unlearning.statistics import group_range, mean, share

@@ -21,8 +21,8 @@ from unlearning.methods.relearning_ascent import RelearningAscent
 from unlearning.methods.retrain import Retrain
 from unlearning.methods.selective_ascent import SelectiveAscent
 from unlearning.methods.simnpo import SimNpo
-from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
+from unlearning.unlearned import Unlearned
 
 
 class Method(Protocol):

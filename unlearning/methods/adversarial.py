@@ -13,10 +13,10 @@ from unlearning.corpus import Corpus
 from unlearning.latent import LatentAttack, pushed
 from unlearning.losses import ascent, masked_mean, token_nll
 from unlearning.methods.npo import against
-from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel
 from unlearning.retaining import Retaining, forget_and_retain
-from unlearning.tuning import require_knob
+from unlearning.tuning import require_knob, require_least
+from unlearning.unlearned import Unlearned, seeded
 
 BASES = ("ga", "npo")
 
@@ -50,9 +50,7 @@ class Adversarial(Retaining):
             remedy=f"no such base; known are {', '.join(BASES)}.",
         )
         require_knob(fits=self.beta > 0, name="beta", remedy="it must be above zero.")
-        for name in ("layer", "inner_steps", "radius"):
-            fits = getattr(self, name) >= 0
-            require_knob(fits=fits, name=name, remedy="it must be a number and not below zero.")
+        require_least(self, layer=0, inner_steps=0, radius=0)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `forget_and_retain`, or for `layer`."""

@@ -16,15 +16,15 @@ from itertools import islice
 import torch
 
 from unlearning.anchors import Anchors, Generic
-from unlearning.attacks.changed import fine_tuned
 from unlearning.batches import batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.fine_tuning import fine_tuned
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
-from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel
-from unlearning.tuning import Rehearsed, require_knob, tune
+from unlearning.tuning import Rehearsed, require_knob, require_least, tune
+from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,7 @@ class AnchorDistillation(Rehearsed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_least(self, reinforce=0, alpha=0)
         require_knob(
             fits=self.fictitious or self.reinforce > 0,
             name="fictitious",

@@ -10,10 +10,10 @@ from domain.outcomes import Trace
 from domain.records import SpanKind
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, TokenSpan
-from unlearning.methods.unlearned import Clock, Unlearned
 from unlearning.models import LanguageModel, copy_of
 from unlearning.neurons import Attribution, attribute, down_projections, outgoing
 from unlearning.scoring import Target
+from unlearning.unlearned import Clock, Unlearned
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import ascent, token_nll
-from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel
-from unlearning.tuning import Knobs, require_knob, targets, tuning
+from unlearning.tuning import Knobs, require_least, targets, tuning
+from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,7 @@ class GradientAscent(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("chunk", 0), ("n", 1), ("min_steps", 0)):
-            fits = getattr(self, name) >= least
-            require_knob(fits=fits, name=name, remedy=f"it must be at least {least}.")
+        require_least(self, chunk=0, n=1, min_steps=0)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten.

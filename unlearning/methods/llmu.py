@@ -19,10 +19,10 @@ from unlearning.batches import batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import ascent, masked_mean, token_nll
-from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel
 from unlearning.retaining import marked
-from unlearning.tuning import Knobs, drift, require_knob, targets, tuning
+from unlearning.tuning import Knobs, drift, require_least, targets, tuning
+from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,7 @@ class Llmu(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch", "answers"):
-            require_knob(fits=getattr(self, name) >= 1, name=name, remedy="it must be at least 1.")
+        require_least(self, batch=1, answers=1)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten.

@@ -18,9 +18,9 @@ from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, mixture_nll, token_nll
-from unlearning.methods.unlearned import Unlearned, seeded
 from unlearning.models import LanguageModel, load
 from unlearning.tuning import Rehearsed, stranger_nll, tune
+from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ import torch
 from unlearning.batches import Batch
 from unlearning.corpus import Corpus
 from unlearning.losses import npo, token_nll
-from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
 from unlearning.retaining import Objective, Retaining, forget_and_retain
 from unlearning.tuning import require_knob
+from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch.func import functional_call
 
-from unlearning.attacks.changed import fine_tuned
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.fine_tuning import fine_tuned
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, token_nll
-from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
-from unlearning.tuning import Rehearsed, require_knob, tune
+from unlearning.tuning import Rehearsed, require_least, tune
+from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,7 @@ class RelearningAscent(Rehearsed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("inner_steps", "every"):
-            require_knob(fits=getattr(self, name) >= 1, name=name, remedy="it must be at least 1.")
+        require_least(self, inner_steps=1, inner_rate=0, relearnt=0, every=1)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does."""

@@ -14,9 +14,10 @@ import torch
 from domain.errors import Code, RequestRejected, UnlearningFailed
 from domain.outcomes import Trace
 from unlearning.corpus import Corpus
-from unlearning.methods.unlearned import Clock, Unlearned, require_finite, require_finite_weights
 from unlearning.models import LanguageModel, load
 from unlearning.training import Pretraining
+from unlearning.tuning import require_least
+from unlearning.unlearned import Clock, Unlearned, require_finite, require_finite_weights
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Retrain:
     enough: float = 0.0
     seed: int = 0
     budget_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        require_least(self, steps=0, batch=1, length=2, rate=0, enough=0, budget_seconds=0)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the retrained model.

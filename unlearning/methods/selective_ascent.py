@@ -16,9 +16,9 @@ from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, token_nll
-from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
 from unlearning.tuning import Rehearsed, tune
+from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from unlearning.corpus import Corpus
 from unlearning.losses import simnpo
-from unlearning.methods.unlearned import Unlearned
 from unlearning.models import LanguageModel
 from unlearning.retaining import Retaining, forget_and_retain
 from unlearning.tuning import require_knob
+from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)

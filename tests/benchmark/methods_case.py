@@ -1,0 +1,131 @@
+"""One seed of the bench with its results so far, and what a row is: a method, its settings, a relation to measure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from time import monotonic
+from typing import Any
+
+from domain.outcomes import Trace
+from tests.benchmark.methods_scores import Measured, measure, range_of
+from tests.benchmark.methods_world import Bench
+from unlearning.methods import METHODS
+from unlearning.models import LanguageModel
+
+SAID, KEPT, PERPLEXITY = 0.05, 0.9, 1.05
+"""At most so many secrets said, at least so many of others' kept, perplexity at most so many times the original's."""
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an arm made: the model, its scores, how the method ran."""
+
+    model: LanguageModel
+    scores: Measured
+    trace: Trace
+    seconds: float
+
+
+@dataclass
+class Case:
+    """One seed and kind of model, with the results so far.
+
+    Attributes:
+        bench: world, model and trial.
+        original, controls: scores of the model as it is and of the retrained ones.
+        arms: all rows, by name: some relations compare with another.
+    """
+
+    bench: Bench
+    original: Measured
+    controls: Sequence[Measured]
+    arms: Mapping[str, "Arm"]
+    _results: dict[str, Result] = field(default_factory=dict)
+
+    def result(self, name: str) -> Result:
+        """The result of another arm, made when it is first asked for."""
+        if name not in self._results:
+            arm = self.arms[name]
+            started = monotonic()
+            done = self.unlearned(arm.method, arm.options)
+            seconds = monotonic() - started
+            self._results[name] = Result(done[0], measure(self.bench, done[0]), done[1], seconds)
+        return self._results[name]
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Another row's."""
+        return dict(self.arms[name].options)
+
+    def unlearned(self, method: str, options: Options) -> tuple[LanguageModel, Trace]:
+        """A method's model and trace, nothing measured."""
+        made = METHODS[method](**options).unlearn(self.bench.model, self.bench.trial.corpus)
+        return made.model, made.trace
+
+    def kept(self, scores: Measured) -> float:
+        """Share of what the original says about people in no loss that is still said."""
+        return scores.others / self.original.others
+
+    def dearer(self, scores: Measured) -> float:
+        """Perplexity over the original's."""
+        return scores.perplexity / self.original.perplexity
+
+    @property
+    def level(self) -> float:
+        """Secret nll of the retrained controls, nats."""
+        return fmean(c.secret_nll for c in self.controls)
+
+    def like_retrained(self, scores: Measured) -> bool:
+        """Within the retrained range in every form, others kept, perplexity within bounds."""
+        unseen = max(scores.extraction.values()) <= SAID
+        within = scores.bits <= range_of(self.controls)[1]
+        kept = self.kept(scores) >= KEPT and self.dearer(scores) <= PERPLEXITY
+        return unseen and within and kept
+
+
+Relation = Callable[[Case, Result], tuple[bool, str]]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row.
+
+    Attributes:
+        name: of the row.
+        method: of `METHODS`.
+        system: the published one it stands for.
+        text: the relation in words.
+        relation: whether it holds, and the numbers that say so.
+        options: the method's.
+        masked: on the masked model.
+    """
+
+    name: str
+    method: str
+    system: str
+    text: str
+    relation: Relation
+    options: Options = field(default_factory=dict)
+    masked: bool = False
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """Scores, differences from the controls, and the relation."""
+        result = case.result(self.name)
+        scores = result.scores
+        holds, evidence = self.relation(case, result)
+        low, high = range_of(case.controls)
+        return {
+            **asdict(scores),
+            "exposure": scores.bits,
+            "retrained_low": low,
+            "retrained_high": high,
+            "neighbours": case.kept(scores),
+            "perplexity_ratio": case.dearer(scores),
+            "relearn_gain": scores.relearnt - fmean(c.relearnt for c in case.controls),
+            "rebound": scores.rebound - scores.bits,
+            "in_range": case.like_retrained(scores),
+            "seconds": result.seconds,
+            "backward_passes": result.trace.facts["backward_passes"],
+            "relation": holds,
+            "evidence": evidence,
+        }

@@ -1,0 +1,180 @@
+"""The relations that a faithful reproduction must show, each as (does it hold, the numbers that say so).
+
+Thresholds are those of the reference notes, and are the same for every seed.
+"""
+
+from statistics import fmean
+
+import torch
+
+from domain.errors import UnlearningFailed
+from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
+from tests.benchmark.methods_scores import measure, range_of, relearnt
+from tests.benchmark.methods_world import LEARNT, retrained
+from unlearning.latent import LatentAttack, recovered
+from unlearning.models import LanguageModel
+
+RATE = 3e-4
+LATENT = LatentAttack(layer=0, steps=6, radius=0.1)
+
+
+def damages(case: Case, r: Result) -> tuple[bool, str]:
+    kept, steps = case.kept(r.scores), len(r.trace.steps)
+    good = r.trace.stopped == "target" and r.scores.extraction[LEARNT] <= SAID and kept < KEPT
+    return good, f"{steps} steps, kept {kept:.2f}"
+
+
+def selective(case: Case, r: Result) -> tuple[bool, str]:
+    plain = case.result("gradient_ascent").scores
+    share = r.scores.context / case.original.context
+    good = share >= 0.95 and r.scores.context > plain.context and r.scores.s_ma <= plain.s_ma + 0.05
+    return (
+        good,
+        f"context {share:.2f}, ascent's {plain.context:.2f}; S-MA {r.scores.s_ma:.2f}, {plain.s_ma:.2f}",
+    )
+
+
+def spares(case: Case, r: Result) -> tuple[bool, str]:
+    kept, plain = case.kept(r.scores), case.kept(case.result("gradient_ascent").scores)
+    return kept > plain and r.scores.extraction[
+        LEARNT
+    ] <= 2 * SAID, f"kept {kept:.2f}, ascent's {plain:.2f}"
+
+
+def slower(case: Case, r: Result) -> tuple[bool, str]:
+    """After as many steps as ascent needs, and after five times as many."""
+    steps = len(case.result("gradient_ascent").trace.steps)
+    plain = {**case.options("npo"), "retain_term": "none"}
+    npo = _nll(case, "npo", {**plain, "steps": 5 * steps})
+    ga = _nll(case, "grad_diff", {**plain, "steps": 5 * steps})
+    good = npo[steps - 1] < ga[steps - 1] and npo[-1] <= 3 * case.level and ga[-1] > npo[-1]
+    return (
+        good,
+        (
+            f"nll after {steps}: {npo[steps - 1]:.1f}, ascent {ga[steps - 1]:.1f}; "
+            f"after {5 * steps}: {npo[-1]:.1f}, {ga[-1]:.1f}"
+        ),
+    )
+
+
+def _nll(case: Case, method: str, options: Options) -> list[float]:
+    """Forget nll of each step; a run that the guard ends has exploded."""
+    try:
+        rows = case.unlearned(method, options)[1].steps
+    except UnlearningFailed:
+        return [float("inf")] * int(options["steps"])
+    return [float(row["forget_nll"]) for row in rows]
+
+
+def gentle(case: Case, r: Result) -> tuple[bool, str]:
+    other = case.result("grad_diff").scores
+    kept, theirs = case.kept(r.scores), case.kept(other)
+    good = kept > theirs and r.scores.secret_nll < other.secret_nll
+    return (
+        good,
+        f"kept {kept:.2f}, GradDiff's {theirs:.2f}; secret nll {r.scores.secret_nll:.1f}, {other.secret_nll:.1f}",
+    )
+
+
+def answers_randomly(case: Case, r: Result) -> tuple[bool, str]:
+    plain = case.result("gradient_ascent").scores
+    nll = [row["random_nll"] for row in r.trace.steps]
+    kl = max(row["neighbours_kl"] for row in r.trace.steps)
+    better = case.kept(r.scores) > case.kept(plain) and case.dearer(r.scores) < case.dearer(plain)
+    good = nll[-1] < nll[0] and kl <= 1 and better and r.scores.extraction[LEARNT] <= SAID
+    return good, (
+        f"random nll {nll[0]:.1f} to {nll[-1]:.1f}, KL at most {kl:.2f}, kept {case.kept(r.scores):.2f} against "
+        f"{case.kept(plain):.2f}, perplexity x{case.dearer(r.scores):.2f} against x{case.dearer(plain):.2f}"
+    )
+
+
+def withstands(plain: str, more: Options) -> Relation:
+    """Less comes back under the latent attack than of the plain twin, both as far from the secrets."""
+
+    def relation(case: Case, r: Result) -> tuple[bool, str]:
+        own = {"layer": LATENT.layer, "inner_steps": LATENT.steps, "radius": LATENT.radius}
+        twin = _gain(case, plain, case.options(plain))
+        hard = _gain(case, "adversarial", {**case.options(plain), **more, **own})
+        idle = {**case.options(plain), **more, "layer": 0, "steps": 3}
+        same = [
+            case.unlearned("adversarial", {**idle, **off})[0]
+            for off in ({"inner_steps": 0}, {"radius": 0.0})
+        ]
+        exact = case.unlearned(plain, {**case.options(plain), "steps": 3})[0]
+        equal = all(_equal(exact, model) for model in same)
+        return equal and hard[1] < twin[1], (
+            f"gain {hard[1]:.2f} of {hard[0]:.2f} nats, twin's {twin[1]:.2f} of {twin[0]:.2f}; "
+            f"no push is the twin: {equal}"
+        )
+
+    return relation
+
+
+def _gain(case: Case, method: str, options: Options) -> tuple[float, float]:
+    """(secret nll, how much of it a push takes back), after the fewest steps that bring it to half the level."""
+    found = (0.0, 0.0)
+    for steps in (5, 10, 15, 20, 30, 40, 60, 80, 120):
+        try:
+            model = case.unlearned(method, {**options, "steps": steps})[0]
+        except UnlearningFailed:
+            break
+        got = recovered(model, case.bench.asked[LEARNT], LATENT, 0)
+        found = (float(got.nll.mean()), float((got.nll - got.attacked_nll).mean()))
+        if found[0] >= case.level / 2:
+            break
+    return found
+
+
+def _equal(one: LanguageModel, other: LanguageModel) -> bool:
+    theirs = other.network.state_dict()
+    return all(torch.equal(v, theirs[k]) for k, v in one.network.state_dict().items())
+
+
+def anchored(case: Case, r: Result) -> tuple[bool, str]:
+    low, high = range_of(case.controls)
+    alone = {
+        "anchor": 1.0,
+        "cap_share": 0.0,
+        "fictitious": False,
+        "reinforce": 20,
+        "alpha": 1.0,
+        "rate": RATE,
+    }
+    model = case.unlearned("anchor_distillation", alone)[0]
+    said = measure(case.bench, model).extraction[LEARNT]
+    kept = case.kept(r.scores)
+    good = r.scores.bits <= high and kept >= KEPT and said >= 0.5
+    return (
+        good,
+        (
+            f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}; "
+            f"reinforcement alone says {said:.2f}"
+        ),
+    )
+
+
+def stays_forgotten(case: Case, r: Result) -> tuple[bool, str]:
+    """By the bench's relearning and by a harder one: three times the steps at three times the rate."""
+    control = fmean(c.relearnt for c in case.controls)
+    plain = case.result("selective_ascent")
+    harder = [
+        relearnt(case.bench, model, 60, 1e-3)
+        for model in (
+            r.model,
+            retrained(case.bench.place, 0, masked=case.bench.model.masked),
+            plain.model,
+        )
+    ]
+    good = r.scores.relearnt <= control + 0.5 and harder[0] <= harder[1] + 0.5
+    good = good and case.like_retrained(r.scores)
+    return good, (
+        f"{r.scores.relearnt:.2f} bits, retrained {control:.2f}, SeUL {plain.scores.relearnt:.2f}; relearnt harder "
+        f"{harder[0]:.2f}, {harder[1]:.2f}, {harder[2]:.2f}"
+    )
+
+
+def reaches(case: Case, r: Result) -> tuple[bool, str]:
+    low, high = range_of(case.controls)
+    kept = case.kept(r.scores)
+    good = r.scores.bits <= high and kept >= KEPT and max(r.scores.extraction.values()) <= SAID
+    return good, f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}"
