@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("shared cores", deadline=None)  # a slow moment is no failure
+hypothesis.settings.load_profile("shared cores")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -96,7 +96,7 @@ def test_a_lettered_escape_or_empty_text_breaks_nothing(presidio):
         assert presidio.find(document(text), NOBODY) == []
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.text(st.characters(codec="utf-8"), max_size=80))
 def test_spans_are_disjoint_sorted_and_inside_any_text(presidio, text):
     at = 0

@@ -117,7 +117,6 @@ def test_writers_at_the_same_time_lose_nothing(home):
 
 @settings(
     max_examples=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.sampled_from(list(Event)), max_size=12), st.uuids())

@@ -27,7 +27,7 @@ def letters(model: LanguageModel, text: str) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in batch["offset_mapping"][0]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXT, data=st.data())
 def test_every_sensitive_character_lies_in_a_sensitive_token(
     reader: LanguageModel, text: str, data: st.DataObject
@@ -63,7 +63,7 @@ def answered(model: LanguageModel, item: Passage) -> tuple[list[int], list[Encod
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     length=st.integers(1, 700),
     places=st.lists(st.tuples(st.integers(0, 699), st.integers(1, 400)), min_size=1, max_size=4),

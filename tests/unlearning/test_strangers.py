@@ -26,7 +26,6 @@ def test_chunks_joined_are_the_value_again(value: str) -> None:
     assert "".join(chunks(value)) == value
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([*NUMBERS, "999-999"]))
 def test_lookalikes_have_the_form_of_the_truth_and_are_never_it(seed: int, truth: str) -> None:
     found = pool_of(NUMBERS).lookalikes(SpanKind.PHONE, truth, 20, random.Random(seed))
@@ -120,7 +119,7 @@ def test_the_same_seed_makes_the_same_strangers(town: Town) -> None:
     assert one != other
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.from_regex(r"[A-Za-z0-9@.ÄöШ-]{1,14}", fullmatch=True).filter(
         lambda v: any(c.isalnum() for c in v)
