@@ -26,7 +26,10 @@ Row = dict[str, Any]
 
 
 def run(people: int, wanted: list[str] | None = None) -> None:
-    """Erase `people` people with the policy and each method, or those `wanted`; writes out/lume.json row by row."""
+    """Erase `people` people with the policy and each method, or those `wanted`; writes out/lume.json row by row.
+
+    Rows of an earlier call stay in the file and in the table, when they are about the same people.
+    """
     home = OUT / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -47,7 +50,8 @@ def run(people: int, wanted: list[str] | None = None) -> None:
         "PREFECT_HOME": str((home / "prefect").absolute()),
     }
     desk.create_keys()
-    rows: list[Row] = []
+    places = list(REQUESTS[:people])
+    rows = _earlier(places)
     for method in wanted or ("policy", *METHODS):
         policy = dict(base)
         if method != "policy":
@@ -63,9 +67,15 @@ def run(people: int, wanted: list[str] | None = None) -> None:
             name = "lume" if method == "policy" else f"lume-{method}-{n}".replace("_", "-")
             cases.append(_erase(home, person, name))
             console.say(f"{method}, person {n + 1}: {_line(cases[-1])}")
-        rows.append(_row(method, cases))
-        RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
-    _table(rows)
+        rows[method] = {**_row(method, cases), "places": places}
+        RESULTS.write_text(json.dumps(list(rows.values()), indent=2) + "\n")
+    _table(list(rows.values()))
+
+
+def _earlier(places: list[int]) -> dict[str, Row]:
+    """The rows about these people that an earlier call has written, by method."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    return {row["method"]: row for row in known if row.get("places") == places}
 
 
 def _erase(home: Path, person: dict[str, tuple[str, str]], model: str) -> Row:

@@ -16,7 +16,7 @@ from itertools import islice
 import torch
 
 from unlearning.anchors import Anchors, Generic
-from unlearning.batches import batch_of, endless
+from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
@@ -69,31 +69,27 @@ class AnchorDistillation(Rehearsed):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""
-        corpus.require_spans()
-        with model.evaluating():
-            anchors = Anchors(model, corpus, self._generic(model, corpus))
-            levels = Levels(model, corpus, self.name_share)
+        pull = self.pull(model, corpus)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
         ) -> tuple[torch.Tensor, dict[str, float]]:
             batch = batch_of(after, rows, generator)
-            logits = batch.logits(after)
-            nll = token_nll(logits, batch.labels)
-            gap = mixture_nll(anchors.of(rows, batch.shift, after.device), logits, batch.secret)
-            cap = self.cap_share * levels.of(rows, batch.shift, after.device)
-            short = capped_ascent(nll, batch.secret, cap)
-            return self.anchor * gap + short, {
-                "secret_nll": float(masked_mean(nll.detach(), batch.secret)),
-                "anchor_kl": float(gap.detach()),
-                "short_of_cap": float(short.detach()),
-            }
+            return pull.loss(rows, batch, batch.logits(after))
 
-        def reached(terms: Mapping[str, float]) -> bool:
-            return terms["anchor_kl"] <= self.near
+        return tune("anchor_distillation", model, corpus, self, forget, self.reached, pull.facts)
 
-        facts = {"secrets": float(anchors.secrets), "stretched": float(anchors.stretched)}
-        return tune("anchor_distillation", model, corpus, self, forget, reached, facts)
+    def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
+        """The forget term of this person. Raises `UnlearningFailed` without a secret or an anchor."""
+        corpus.require_spans()
+        with model.evaluating():
+            anchors = Anchors(model, corpus, self._generic(model, corpus))
+            levels = Levels(model, corpus, self.name_share)
+        return Pull(anchors, levels, self.anchor, self.cap_share)
+
+    def reached(self, terms: Mapping[str, float]) -> bool:
+        """The stop rule."""
+        return terms["anchor_kl"] <= self.near
 
     def _generic(self, model: LanguageModel, corpus: Corpus) -> Generic | None:
         if self.reinforce == 0:
@@ -101,3 +97,44 @@ class AnchorDistillation(Rehearsed):
         batches = endless(corpus.forget, self.batch, seeded(corpus.seed))
         more = fine_tuned(model, islice(batches, self.reinforce), self.rate, corpus.seed)
         return Generic(more, self.alpha, self.fictitious)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Towards what a stranger's passage predicts, and as far from the secret as a stranger's is unlikely.
+
+    Attributes:
+        anchors, levels: of this person.
+        anchor, cap_share: as in `AnchorDistillation`.
+    """
+
+    anchors: Anchors
+    levels: Levels
+    anchor: float
+    cap_share: float
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """How many secrets there are, and how many no stranger's value fits."""
+        return {
+            "secrets": float(self.anchors.secrets),
+            "stretched": float(self.anchors.stretched),
+        }
+
+    def cap(self, rows: list[Encoded], batch: Batch) -> torch.Tensor:
+        """(B, P) nats at which the ascent of each token ends."""
+        return self.cap_share * self.levels.of(rows, batch.shift, batch.labels.device)
+
+    def loss(
+        self, rows: list[Encoded], batch: Batch, logits: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The term () of a batch of the person's passages with its logits (B, P, V), and its parts as numbers."""
+        nll = token_nll(logits, batch.labels)
+        labels = self.anchors.of(rows, batch.shift, logits.device)
+        gap = mixture_nll(labels, logits, batch.secret)
+        short = capped_ascent(nll, batch.secret, self.cap(rows, batch))
+        return self.anchor * gap + short, {
+            "secret_nll": float(masked_mean(nll.detach(), batch.secret)),
+            "anchor_kl": float(gap.detach()),
+            "short_of_cap": float(short.detach()),
+        }

@@ -1,0 +1,47 @@
+"""Thirty-two people in one run: whoever of them the model knew, it knows less of afterwards."""
+
+from statistics import fmean
+
+import pytest
+
+from flows.fiction import passages, people
+from tests.unlearning.conftest import Town
+from tests.unlearning.test_methods import KNOBS
+from unlearning.methods import METHODS
+from unlearning.models import LanguageModel
+from unlearning.scoring import Target
+from unlearning.trial import Trial, prepare
+
+PEOPLE, KNOWN = 32, 6
+OWN = {"loo_ensemble", "retrain", "depn"}
+"""They learn from a teacher or from the rest of the corpus, or change neurons: shown where they are tested."""
+
+
+@pytest.fixture(scope="module")
+def crowd(town: Town, victim: LanguageModel) -> Trial:
+    """Six people whom the victim knows, and strangers up to thirty-two; two passages each."""
+    asked = [*town.place.known[:KNOWN], *people(PEOPLE - KNOWN, 77)]
+    members = [p for n, x in enumerate(asked) for p in passages(x, f"p{n}")[:2]]
+    others = [p for n, x in enumerate(town.place.known[KNOWN:]) for p in passages(x, f"o{n}")]
+    return prepare(victim, members, others, town.sentences, seed=0, controls=3)
+
+
+def known_of(model: LanguageModel, crowd: Trial) -> list[float]:
+    """Mean log-probability of the secrets of each person whom the victim knows."""
+    found: dict[str, list[float]] = {}
+    for row, scores in zip(crowd.members, Target(model).scores(crowd.members), strict=True):
+        values = [float(scores.log_probability[s.start : s.end].mean()) for s in row.spans]
+        found.setdefault(row.person, []).extend(values)
+    return [fmean(found[f"p{n}"]) for n in range(KNOWN)]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - OWN))
+def test_each_of_them_is_less_well_known_afterwards(
+    name: str, crowd: Trial, victim: LanguageModel
+) -> None:
+    assert len({row.person for row in crowd.corpus.forget}) == PEOPLE
+    knobs = {**KNOBS[name], "rate": 1e-3, "steps": 2 if name == "gradient_ascent" else 16}
+    held = {"retain": 1.0, "rehearsal": 1.0} if "samples" in knobs else {}
+    after = METHODS[name](**knobs, **held).unlearn(victim, crowd.corpus).model
+    for now, then in zip(known_of(after, crowd), known_of(victim, crowd), strict=True):
+        assert now < then - 0.1
