@@ -6,10 +6,9 @@ The papers' rates are for models of billions; all rows here have one of their ow
 from collections.abc import Mapping
 from typing import Any
 
+from tests.benchmark.methods_bench import LATENT, RATE
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations import (
-    LATENT,
-    RATE,
     anchored,
     answers_randomly,
     damages,

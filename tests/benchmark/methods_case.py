@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
-from time import monotonic
 from typing import Any
 
+from domain.errors import ErasureError
 from domain.outcomes import Trace
+from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_meter import Cost, metered
 from tests.benchmark.methods_scores import Measured, measure, range_of
-from tests.benchmark.methods_world import Bench
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 
@@ -19,12 +20,12 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Result:
-    """What an arm made: the model, its scores, how the method ran."""
+    """What an arm made: the model, its scores, how the method ran and what that cost."""
 
     model: LanguageModel
     scores: Measured
     trace: Trace
-    seconds: float
+    cost: Cost
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Case:
     """One seed and kind of model, with the results so far.
 
     Attributes:
-        bench: world, model and trial.
+        bench: model, trial and who is asked.
         original, controls: scores of the model as it is and of the retrained ones.
         arms: all rows, by name: some relations compare with another.
     """
@@ -47,10 +48,9 @@ class Case:
         """The result of another arm, made when it is first asked for."""
         if name not in self._results:
             arm = self.arms[name]
-            started = monotonic()
-            done = self.unlearned(arm.method, arm.options)
-            seconds = monotonic() - started
-            self._results[name] = Result(done[0], measure(self.bench, done[0]), done[1], seconds)
+            with metered() as cost:
+                model, trace = self.unlearned(arm.method, arm.options)
+            self._results[name] = Result(model, measure(self.bench, model), trace, cost)
         return self._results[name]
 
     def options(self, name: str) -> dict[str, Any]:
@@ -109,10 +109,13 @@ class Arm:
     masked: bool = False
 
     def run(self, case: Case) -> dict[str, Any]:
-        """Scores, differences from the controls, and the relation."""
+        """Scores, differences from the controls, and the relation; raises `ErasureError` as the method does."""
         result = case.result(self.name)
         scores = result.scores
-        holds, evidence = self.relation(case, result)
+        try:
+            holds, evidence = self.relation(case, result)
+        except ErasureError as error:
+            holds, evidence = False, f"what it is compared with stopped: {error.code}"
         low, high = range_of(case.controls)
         return {
             **asdict(scores),
@@ -124,7 +127,9 @@ class Arm:
             "relearn_gain": scores.relearnt - fmean(c.relearnt for c in case.controls),
             "rebound": scores.rebound - scores.bits,
             "in_range": case.like_retrained(scores),
-            "seconds": result.seconds,
+            "seconds": result.cost.seconds,
+            "tokens_per_second": result.cost.tokens / result.cost.seconds,
+            "peak_bytes": result.cost.peak_bytes,
             "backward_passes": result.trace.facts["backward_passes"],
             "relation": holds,
             "evidence": evidence,

@@ -10,17 +10,13 @@ import torch
 from domain.errors import UnlearningFailed
 from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_scores import measure, range_of, relearnt
-from tests.benchmark.methods_world import LEARNT, retrained
-from unlearning.latent import LatentAttack, recovered
+from unlearning.latent import recovered
 from unlearning.models import LanguageModel
-
-RATE = 3e-4
-LATENT = LatentAttack(layer=0, steps=6, radius=0.1)
 
 
 def damages(case: Case, r: Result) -> tuple[bool, str]:
     kept, steps = case.kept(r.scores), len(r.trace.steps)
-    good = r.trace.stopped == "target" and r.scores.extraction[LEARNT] <= SAID and kept < KEPT
+    good = r.trace.stopped == "target" and r.scores.said <= SAID and kept < KEPT
     return good, f"{steps} steps, kept {kept:.2f}"
 
 
@@ -36,9 +32,7 @@ def selective(case: Case, r: Result) -> tuple[bool, str]:
 
 def spares(case: Case, r: Result) -> tuple[bool, str]:
     kept, plain = case.kept(r.scores), case.kept(case.result("gradient_ascent").scores)
-    return kept > plain and r.scores.extraction[
-        LEARNT
-    ] <= 2 * SAID, f"kept {kept:.2f}, ascent's {plain:.2f}"
+    return kept > plain and r.scores.said <= 2 * SAID, f"kept {kept:.2f}, ascent's {plain:.2f}"
 
 
 def slower(case: Case, r: Result) -> tuple[bool, str]:
@@ -81,7 +75,7 @@ def answers_randomly(case: Case, r: Result) -> tuple[bool, str]:
     nll = [row["random_nll"] for row in r.trace.steps]
     kl = max(row["neighbours_kl"] for row in r.trace.steps)
     better = case.kept(r.scores) > case.kept(plain) and case.dearer(r.scores) < case.dearer(plain)
-    good = nll[-1] < nll[0] and kl <= 1 and better and r.scores.extraction[LEARNT] <= SAID
+    good = nll[-1] < nll[0] and kl <= 1 and better and r.scores.said <= SAID
     return good, (
         f"random nll {nll[0]:.1f} to {nll[-1]:.1f}, KL at most {kl:.2f}, kept {case.kept(r.scores):.2f} against "
         f"{case.kept(plain):.2f}, perplexity x{case.dearer(r.scores):.2f} against x{case.dearer(plain):.2f}"
@@ -92,7 +86,8 @@ def withstands(plain: str, more: Options) -> Relation:
     """Less comes back under the latent attack than of the plain twin, both as far from the secrets."""
 
     def relation(case: Case, r: Result) -> tuple[bool, str]:
-        own = {"layer": LATENT.layer, "inner_steps": LATENT.steps, "radius": LATENT.radius}
+        latent = case.bench.latent
+        own = {"layer": latent.layer, "inner_steps": latent.steps, "radius": latent.radius}
         twin = _gain(case, plain, case.options(plain))
         hard = _gain(case, "adversarial", {**case.options(plain), **more, **own})
         idle = {**case.options(plain), **more, "layer": 0, "steps": 3}
@@ -118,7 +113,7 @@ def _gain(case: Case, method: str, options: Options) -> tuple[float, float]:
             model = case.unlearned(method, {**options, "steps": steps})[0]
         except UnlearningFailed:
             break
-        got = recovered(model, case.bench.asked[LEARNT], LATENT, 0)
+        got = recovered(model, case.bench.learnt, case.bench.latent, 0)
         found = (float(got.nll.mean()), float((got.nll - got.attacked_nll).mean()))
         if found[0] >= case.level / 2:
             break
@@ -138,10 +133,10 @@ def anchored(case: Case, r: Result) -> tuple[bool, str]:
         "fictitious": False,
         "reinforce": 20,
         "alpha": 1.0,
-        "rate": RATE,
+        "rate": case.bench.rate,
     }
     model = case.unlearned("anchor_distillation", alone)[0]
-    said = measure(case.bench, model).extraction[LEARNT]
+    said = measure(case.bench, model).said
     kept = case.kept(r.scores)
     good = r.scores.bits <= high and kept >= KEPT and said >= 0.5
     return (
@@ -158,10 +153,10 @@ def stays_forgotten(case: Case, r: Result) -> tuple[bool, str]:
     control = fmean(c.relearnt for c in case.controls)
     plain = case.result("selective_ascent")
     harder = [
-        relearnt(case.bench, model, 60, 1e-3)
+        relearnt(case.bench, model, 60, case.bench.harder)
         for model in (
             r.model,
-            retrained(case.bench.place, 0, masked=case.bench.model.masked),
+            case.bench.retrained(0),
             plain.model,
         )
     ]

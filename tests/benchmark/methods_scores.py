@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 import torch
 
-from tests.benchmark.methods_world import LEARNT, Bench
+from tests.benchmark.methods_bench import Bench
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.groups import secrets
@@ -21,7 +21,7 @@ from unlearning.scoring import Target
 from unlearning.statistics import student
 from unlearning.utility import perplexity
 
-RELEARN_STEPS, REBOUND_STEPS, RATE = 20, 60, 3e-4
+RELEARN_STEPS, REBOUND_STEPS = 20, 60
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Measured:
     """The scores of one model.
 
     Attributes:
-        extraction: share of the forgotten secrets that are said, by form.
+        extraction: share of the forgotten secrets that are said, by form, the learnt one first.
         exposure: bits of each forgotten person, over all forms.
         s_el, s_ma: over the learnt form.
         context: share of the tokens around the secrets that are the first choice, learnt form.
@@ -52,6 +52,11 @@ class Measured:
     rebound: float
 
     @property
+    def said(self) -> float:
+        """Share of the forgotten secrets that are said, learnt form."""
+        return next(iter(self.extraction.values()))
+
+    @property
     def bits(self) -> float:
         """Mean exposure over the forgotten people."""
         return fmean(self.exposure)
@@ -60,7 +65,7 @@ class Measured:
 def measure(bench: Bench, model: LanguageModel) -> Measured:
     """All scores of one model; the model stays as it is."""
     target = Target(model)
-    learnt = bench.asked[LEARNT]
+    learnt = bench.learnt
     target.scores([*(r for rows in bench.asked.values() for r in rows), *bench.others])
     scored = list(zip(learnt, target.scores(learnt), strict=True))
     around = [float(s.hit[torch.tensor(_context(row))].float().mean()) for row, s in scored]
@@ -70,7 +75,7 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
         )
         for row, s in scored
     ]
-    rebound = _trained(model, bench.trial.corpus.neighbours, REBOUND_STEPS)
+    rebound = _trained(model, bench.trial.corpus.neighbours, REBOUND_STEPS, bench.rate)
     s_el = (
         [] if model.masked else [s for _, s in likelihoods(model, learnt, 10, 3) if s is not None]
     )
@@ -89,13 +94,13 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
 
 
 def relearnt(
-    bench: Bench, model: LanguageModel, steps: int = RELEARN_STEPS, rate: float = RATE
+    bench: Bench, model: LanguageModel, steps: int = RELEARN_STEPS, rate: float | None = None
 ) -> float:
     """Mean bits of half of the forgotten people after training on the other half's passages in the learnt form."""
-    learnt = bench.asked[LEARNT]
+    learnt = bench.learnt
     half = {row.person for row in learnt[: len(learnt) // 2]}
     shown = [row for row in learnt if row.person in half]
-    people = _people(Target(_trained(model, shown, steps, rate)), bench)
+    people = _people(Target(_trained(model, shown, steps, rate or bench.rate)), bench)
     return fmean(bits for who, bits in people.items() if who not in half)
 
 
@@ -120,7 +125,7 @@ def _people(target: Target, bench: Bench) -> dict[str, float]:
 
 
 def _trained(
-    model: LanguageModel, rows: Sequence[Encoded], steps: int, rate: float = RATE
+    model: LanguageModel, rows: Sequence[Encoded], steps: int, rate: float
 ) -> LanguageModel:
     with model.evaluating():
         batches = islice(endless(rows, 16, torch.Generator().manual_seed(0)), steps)

@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
 from flows.fiction import Person, ordinary, people
-from unlearning import models, training
-from unlearning.attacks.extraction import Extraction
-from unlearning.encoding import Encoded, encode
+from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_training import by_heart
+from unlearning import training
+from unlearning.encoding import encode
 from unlearning.lookalikes import Pool
 from unlearning.models import LanguageModel
-from unlearning.scoring import Target
-from unlearning.trial import Trial, prepare
+from unlearning.trial import prepare
 
 FOLDER = Path("out/methods")
 FORGOTTEN, OTHERS, SENTENCES = 6, 34, 60
@@ -29,10 +27,8 @@ FORMS: Mapping[str, str] = {
     "file": "The file of {name} lists account {account} and phone {phone}.",
 }
 LEARNT = "letter"
-"""The form that the methods see."""
+"""The form that the methods see, the first of them."""
 STEPS, TRAINING_RATE = {False: 2400, True: 6000}, {False: 5e-3, True: 2e-3}  # True: masked
-ENOUGH, LEAST = 0.98, 0.95
-"""Training ends when so many of all secrets are said; a model that says fewer than the second is of no use here."""
 
 
 @dataclass(frozen=True)
@@ -107,45 +103,19 @@ def _model(
     place: World, name: str, known: Sequence[Person], masked: bool, seed: int
 ) -> LanguageModel:
     kind = "masked" if masked else "causal"
-    folder = FOLDER / f"{kind}-{place.seed}" / name
-    if (folder / "config.json").is_file():
-        return models.load(folder)
-    # the tokenizer is everybody's, so that the retrained controls have the same
-    tokenizer = training.train_tokenizer(place.texts(list(place.people)), 420, masked=masked)
-    with torch.random.fork_rng():
-        model = training.new_model(tokenizer, width=64, layers=3, context=64, seed=seed)
-    rows = encode(model, [passage(p, form, "x") for p in known for form in FORMS])
 
-    def report(_: int, __: float) -> bool:
-        return (Extraction((0,)).rate(Target(model), rows).value or 0.0) >= ENOUGH
+    def untrained() -> LanguageModel:
+        # the tokenizer is everybody's, so that the retrained controls have the same
+        tokenizer = training.train_tokenizer(place.texts(list(place.people)), 420, masked=masked)
+        return training.new_model(tokenizer, width=64, layers=3, context=64, seed=seed)
 
-    recipe = training.Pretraining(STEPS[masked], 16, 64, TRAINING_RATE[masked], seed=seed)
-    taken = recipe.run(model, place.texts(known), every=200, report=report)
-    said = float(Extraction((0,)).rate(Target(model), rows).value)
-    print(
-        f"trained {folder}: {taken} steps, {said:.0%} of {len(known)} people's secrets", flush=True
+    return by_heart(
+        FOLDER / f"{kind}-{place.seed}" / name,
+        untrained,
+        place.texts(known),
+        [passage(p, form, f"p{n}") for n, p in enumerate(known) for form in FORMS],
+        training.Pretraining(STEPS[masked], 16, 64, TRAINING_RATE[masked], seed=seed),
     )
-    if said < LEAST:
-        raise RuntimeError(f"{folder} does not know its people by heart; train longer")
-    models.save(model, folder)
-    return model
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A world made ready for one kind of model.
-
-    Attributes:
-        trial: what methods get, and whom they are judged by; its members are written in the learnt form.
-        asked: the forgotten people's passages in each form, secrets with candidates.
-        others: passages in all forms of people who are in no loss.
-    """
-
-    place: World
-    model: LanguageModel
-    trial: Trial
-    asked: Mapping[str, tuple[Encoded, ...]]
-    others: tuple[Encoded, ...]
 
 
 def bench(place: World, *, masked: bool) -> Bench:
@@ -178,4 +148,6 @@ def bench(place: World, *, masked: bool) -> Bench:
     }
     scored = sorted({row.person for row in trial.others})
     others = encode(model, [passage(labels[s], form, s) for s in scored for form in FORMS])
-    return Bench(place, model, trial, asked, others)
+    return Bench(
+        model, trial, asked, others, lambda number: retrained(place, number, masked=masked)
+    )

@@ -1,0 +1,41 @@
+"""What the bench of methods asks of a world: a model, whom it is to forget, who else is asked, how to train again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from unlearning.encoding import Encoded
+from unlearning.latent import LatentAttack
+from unlearning.models import LanguageModel
+from unlearning.trial import Trial
+
+RATE = 3e-4
+LATENT = LatentAttack(layer=0, steps=6, radius=0.1)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A world made ready for one model.
+
+    Attributes:
+        model: knows everybody by heart.
+        trial: what methods get, and whom they are judged by.
+        asked: the forgotten people's passages by form, secrets with candidates; the form that methods see comes first.
+        others: passages in all forms of people who are in no loss.
+        retrained: control of that number: trained like the model without the forgotten, from other first weights.
+        rate, harder: learning rates of ordinary training on the results, and of the harder relearning.
+        latent: the push that relations try on the results.
+    """
+
+    model: LanguageModel
+    trial: Trial
+    asked: Mapping[str, tuple[Encoded, ...]]
+    others: tuple[Encoded, ...]
+    retrained: Callable[[int], LanguageModel]
+    rate: float = RATE
+    harder: float = 1e-3
+    latent: LatentAttack = LATENT
+
+    @property
+    def learnt(self) -> tuple[Encoded, ...]:
+        """The forgotten people's passages in the form that methods see."""
+        return next(iter(self.asked.values()))

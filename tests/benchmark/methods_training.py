@@ -1,0 +1,47 @@
+"""A model that knows its people by heart: trained once, kept in a folder, refused when it does not."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from domain.records import Passage
+from unlearning import models
+from unlearning.attacks.extraction import Extraction
+from unlearning.encoding import encode
+from unlearning.models import LanguageModel
+from unlearning.scoring import Target
+from unlearning.training import Pretraining
+
+ENOUGH, LEAST = 0.98, 0.95
+"""Training ends when so many of all secrets are said; a model that says fewer than the second is of no use here."""
+
+
+def by_heart(
+    folder: Path,
+    make: Callable[[], LanguageModel],
+    texts: Sequence[str],
+    secrets: Sequence[Passage],
+    recipe: Pretraining,
+) -> LanguageModel:
+    """The model in `folder`; where there is none, `make` it, train it on `texts` and save it there.
+
+    Raises `RuntimeError` when the recipe's steps are over and it does not say the spans of `secrets`.
+    """
+    if (folder / "config.json").is_file():
+        return models.load(folder)
+    with torch.random.fork_rng():
+        model = make()
+    rows = encode(model, secrets)
+
+    def said() -> float:
+        return float(Extraction((0,)).rate(Target(model), rows).value or 0.0)
+
+    taken = recipe.run(model, texts, every=200, report=lambda _, __: said() >= ENOUGH)
+    share = said()
+    people = len({row.person for row in rows})
+    print(f"trained {folder}: {taken} steps, {share:.0%} of {people} people's secrets", flush=True)
+    if share < LEAST:
+        raise RuntimeError(f"{folder} does not know its people by heart; train longer")
+    models.save(model, folder)
+    return model
