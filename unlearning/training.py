@@ -69,18 +69,29 @@ def train_tokenizer(
 
 
 def new_model(
-    tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, context: int, seed: int
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    width: int,
+    layers: int,
+    context: int,
+    seed: int,
+    heads: int = 0,
+    table: int = 0,
 ) -> LanguageModel:
-    """A model with random weights, no dropout: GPT-2-shaped, or BERT-shaped when the tokenizer has a mask."""
+    """A model with random weights, no dropout: GPT-2-shaped, or BERT-shaped when the tokenizer has a mask.
+
+    A GPT-2 has as many heads and rows in its embedding table as asked for; 0: one head for 32 of the width, a row for
+    each token.
+    """
     torch.manual_seed(seed)
     if tokenizer.mask_token is not None:
         return _new_masked(tokenizer, width, layers, context)
     config = GPT2Config(
-        vocab_size=len(tokenizer),
+        vocab_size=table or len(tokenizer),
         n_positions=context,
         n_embd=width,
         n_layer=layers,
-        n_head=max(2, width // 32),
+        n_head=heads or max(2, width // 32),
         activation_function="gelu",
         resid_pdrop=0.0,
         embd_pdrop=0.0,

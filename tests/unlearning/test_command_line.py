@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import pytest
 
 from domain.errors import RequestRejected
 from domain.records import Passage
-from tests import tiny
+from tests import bare, tiny
 from tests.unlearning.conftest import Town
 from tests.unlearning.sample import row
 from unlearning import models
@@ -27,26 +26,15 @@ from unlearning.models import LanguageModel
 from unlearning.results import Results
 
 ROOT = Path(__file__).parents[2]
-BLOCKED = ("prefect", "mlflow", "presidio_analyzer", "sqlalchemy", "pydantic", "spacy", "flows")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in sorted((ROOT / "unlearning").rglob("*.py"))
     if path.name not in ("__init__.py", "__main__.py")
 ]
-BLOCKER = f"""
-import runpy, sys
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-    def find_spec(self, name, path=None, target=None):
-        absent = name.split(".")[0] in {BLOCKED!r}
-        return None if absent else self.finder.find_spec(name, path, target)
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+PROGRAM = f"""
+import runpy
 for module in {MODULES!r}:
     __import__(module)
-assert not set(sys.modules) & set({BLOCKED!r})
 sys.argv[0] = "unlearning"
 runpy.run_module("unlearning", run_name="__main__", alter_sys=True)
 """
@@ -67,14 +55,7 @@ def written(path: Path, passages: Sequence[Passage]) -> Path:
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     """The command in a process in which everything a bare machine lacks cannot be imported."""
-    return subprocess.run(
-        [sys.executable, "-c", BLOCKER, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return bare.python(PROGRAM, *arguments)
 
 
 QUICK = ("extraction", "strength", "membership")
