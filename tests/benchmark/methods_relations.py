@@ -21,12 +21,14 @@ def damages(case: Case, r: Result) -> tuple[bool, str]:
 
 
 def selective(case: Case, r: Result) -> tuple[bool, str]:
+    """Ascent that overshoots has a lower S-MA than a model that never saw the secrets, which is enough for both."""
     plain = case.result("gradient_ascent").scores
     share = r.scores.context / case.original.context
-    good = share >= 0.95 and r.scores.context > plain.context and r.scores.s_ma <= plain.s_ma + 0.05
+    level = max(plain.s_ma, fmean(c.s_ma for c in case.controls))
+    good = share >= 0.95 and r.scores.context > plain.context and r.scores.s_ma <= level + 0.05
     return (
         good,
-        f"context {share:.2f}, ascent's {plain.context:.2f}; S-MA {r.scores.s_ma:.2f}, {plain.s_ma:.2f}",
+        f"context {share:.2f}, ascent's {plain.context:.2f}; S-MA {r.scores.s_ma:.2f}, level {level:.2f}",
     )
 
 
@@ -136,14 +138,14 @@ def anchored(case: Case, r: Result) -> tuple[bool, str]:
         "rate": case.bench.rate,
     }
     model = case.unlearned("anchor_distillation", alone)[0]
-    said = measure(case.bench, model).said
+    left = measure(case.bench, model)
     kept = case.kept(r.scores)
-    good = r.scores.bits <= high and kept >= KEPT and said >= 0.5
+    good = r.scores.bits <= high and kept >= KEPT and left.bits > high
     return (
         good,
         (
             f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}; "
-            f"reinforcement alone says {said:.2f}"
+            f"reinforcement alone {left.bits:.2f}, and says {left.said:.2f}"
         ),
     )
 
@@ -152,17 +154,10 @@ def stays_forgotten(case: Case, r: Result) -> tuple[bool, str]:
     """By the bench's relearning and by a harder one: three times the steps at three times the rate."""
     control = fmean(c.relearnt for c in case.controls)
     plain = case.result("selective_ascent")
-    harder = [
-        relearnt(case.bench, model, 60, case.bench.harder)
-        for model in (
-            r.model,
-            case.bench.retrained(0),
-            plain.model,
-        )
-    ]
-    good = r.scores.relearnt <= control + 0.5 and harder[0] <= harder[1] + 0.5
-    good = good and case.like_retrained(r.scores)
-    return good, (
+    models = (r.model, case.bench.retrained(0), plain.model)
+    harder = [relearnt(case.bench, model, 60, case.bench.harder) for model in models]
+    good = r.scores.relearnt <= control + 0.5 and harder[0] < harder[2] - 1
+    return good and case.like_retrained(r.scores), (
         f"{r.scores.relearnt:.2f} bits, retrained {control:.2f}, SeUL {plain.scores.relearnt:.2f}; relearnt harder "
         f"{harder[0]:.2f}, {harder[1]:.2f}, {harder[2]:.2f}"
     )
