@@ -11,7 +11,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume methods attack-speed verdict-power clean
+.PHONY: setup demo test test-fast check lume methods methods-gpu attack-speed verdict-power clean
 
 setup: $(READY)
 
@@ -43,6 +43,10 @@ lume: $(READY)  ## the whole job on LUME people: one table, out/lume.json (an ho
 
 methods: $(READY)  ## every method on small models, each with its paper's relation: out/methods.json (half an hour the first time)
 	$(PYTHON) -m tests.benchmark.methods
+
+SIZE := gpt2
+methods-gpu:  ## the same on LUME people and GPT-2's size, with what is installed (torch, transformers, peft); SIZE=tiny for a CPU
+	$(firstword $(wildcard $(PYTHON)) python3) -m tests.benchmark.methods_gpu --size $(SIZE)
 
 attack-speed: $(READY)  ## what attacking costs, beside one forward pass: out/attack-speed.json (minutes)
 	$(PYTHON) -m tests.benchmark.attack_speed

@@ -12,7 +12,8 @@ Seconds are the method's own, its stop rule and sampling included; tokens are th
 through, padding left out; the peak is that of all tensors on the GPU, the original model among them.
 
 The rates of `gpt2` are the papers' for models of its size where there are such, and otherwise a guess from the width.
-They have not been tried on a GPU yet: `SETTINGS` is the place to change them.
+Neither they nor the training recipe (three times at most 3000 steps of 8192 tokens) have been tried on a GPU yet:
+`SETTINGS` and `methods_lume.SIZES` are the places to change them.
 """
 
 import argparse
