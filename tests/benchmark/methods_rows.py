@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,6 +14,7 @@ from domain.errors import Code, ErasureError
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Arm, Case
 from tests.benchmark.methods_scores import measure
+from unlearning.methods import METHODS
 
 CONTROLS = 2  # retrained models behind the range
 Found = dict[str, Any]
@@ -66,7 +68,9 @@ def _holds(found: Found) -> str:
 
 
 def _digest(arm: Arm) -> str:
-    said = json.dumps([arm.method, dict(arm.options), arm.text], sort_keys=True)
+    """Of the row's method with all its knobs, defaults included, and of what the row must show."""
+    knobs = asdict(METHODS[arm.method](**arm.options))
+    said = json.dumps([arm.method, knobs, arm.text], sort_keys=True, default=str)
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
