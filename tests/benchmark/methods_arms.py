@@ -126,7 +126,7 @@ _ROWS = (
         "ours: ascent at relearnt weights",
         "like a retrained model; relearning half brings back at most half a bit more, harder a bit less than SeUL's",
         stays_forgotten,
-        {"cap_share": 0.7, "name_share": 1.0},
+        {"steps": 150, "cap_share": 0.7, "name_share": 1.0, "relearnt": 1.0, "samples": 768},
     ),
     Arm("retrain_masked", "retrain", "the oracle", _IN_RANGE, reaches, _AGAIN_MASKED, masked=True),
     Arm(

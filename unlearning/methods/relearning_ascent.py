@@ -44,16 +44,16 @@ class RelearningAscent(AnchorDistillation):
     """
 
     anchor: float = 0.5
-    cap_share: float = 0.5
+    cap_share: float = 0.45
     inner_steps: int = 5
     inner_rate: float = 1e-3
-    relearnt: float = 1.0
+    relearnt: float = 0.5
     every: int = 2
-    steps: int = 150
+    steps: int = 80
     rate: float = 6e-4
     retain: float = 15.0
     rehearsal: float = 15.0
-    samples: int = 768
+    samples: int = 512
 
     def __post_init__(self) -> None:
         super().__post_init__()
