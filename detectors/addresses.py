@@ -111,22 +111,26 @@ def address_forms(value: str) -> list[Form]:
     if not segments:
         return []
     rest = [word for s in segments if s is not cores[0] and s != cores[0] for word in s]
-    core = _GAP.join(map(_word, cores[0]))
     number, street = cores[0][0], cores[0][1:]
     if len(cores[0]) > 1 and not number.isdigit() and cores[0][-1].isdigit():
         number, street = cores[0][-1], cores[0][:-1]
-    if number.isdigit() and street:  # both "12 Harbour Lane" and "Harbour Lane 12"
-        words = _GAP.join(map(_word, street))
-        core = rf"(?:{number}{_GAP}{words}|{words}{_GAP}{number})"
+
+    def written(gap: str) -> str:
+        if not (number.isdigit() and street):
+            return gap.join(map(_word, cores[0]))
+        words = gap.join(map(_word, street))  # both "12 Harbour Lane" and "Harbour Lane 12"
+        return rf"(?:{number}{gap}{words}|{words}{gap}{number})"
+
+    core, loose = written(_GAP), f" {written(' +').replace(chr(92) + 's', ' ')} "
     anchor = number if number.isdigit() else ""
     if not rest:
-        return [_form(core, 0.9, anchor, alone=True)]
+        return [_form(core, 0.9, anchor, loose, alone=True)]
     one_of = "(?:" + "|".join(sorted({_word(w) for w in rest}, key=len, reverse=True)) + ")"
     part = rf"{_FILLER}{one_of}(?![^\W_])"
     return [
-        _form(rf"(?:{part}{_GAP})*{core}(?:{_GAP}{part})+", 1.0, anchor, alone=True),
-        _form(rf"(?:{part}{_GAP})+{core}", 1.0, anchor, alone=True),
-        _form(core, 0.7, anchor, alone=False),
+        _form(rf"(?:{part}{_GAP})*{core}(?:{_GAP}{part})+", 1.0, anchor, loose, alone=True),
+        _form(rf"(?:{part}{_GAP})+{core}", 1.0, anchor, loose, alone=True),
+        _form(core, 0.7, anchor, loose, alone=False),
     ]
 
 
@@ -152,7 +156,13 @@ def _word(word: str) -> str:
     return "(?:" + "|".join(re.escape(s).replace("_", r"\s") for s in ordered) + ")"
 
 
-def _form(pattern: str, confidence: float, anchor: str, *, alone: bool) -> Form:
+def _form(pattern: str, confidence: float, anchor: str, loose: str, *, alone: bool) -> Form:
     return Form(
-        SpanKind.ADDRESS, rf"(?<![^\W_]){pattern}(?![^\W_])", confidence, alone, anchor, digits=True
+        SpanKind.ADDRESS,
+        rf"(?<![^\W_]){pattern}(?![^\W_])",
+        confidence,
+        alone,
+        anchor,
+        digits=True,
+        loose=loose,
     )

@@ -29,15 +29,11 @@ def attribute(
     """
     text = document.text.reveal()
     own = list(subject_spans)
-    named = [
-        (s.start, Owner.SUBJECT)
-        for s in own
-        if s.owner is Owner.SUBJECT and s.kind is SpanKind.PERSON
-    ]
+    named = [(s.start, s.owner) for s in own if s.kind is SpanKind.PERSON]
     free = [f for f in found if not any(f.start < s.end and s.start < f.end for s in own)]
     others = [f for f in free if f.kind is SpanKind.PERSON and f.confidence >= SURE]
     named += [(f.start, Owner.OTHER) for f in others]
-    several = bool(others)
+    several = any(owner is not Owner.SUBJECT for _, owner in named)
     present = any(s.owner is Owner.SUBJECT for s in own)
     sentences = _sentences(text)
     result = [_reconsider(s, named, sentences) if several else s for s in own]

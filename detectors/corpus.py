@@ -1,29 +1,38 @@
-"""Open a corpus: JSON lines, Parquet, plain text and Hugging Face dataset folders, read completely
-or not at all.
+"""Open a corpus: JSON lines, Parquet, plain text, compressed or not, and Hugging Face dataset
+folders, read completely or not at all.
 """
 
 import glob
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, cast
 
-from detectors import columns
-from detectors.jsonl import NotARowError, read_text
+from detectors import columns, reading
 from domain.errors import Code, RequestRejected
 from domain.records import Document
 from domain.secrecy import Secret
 
-JSONL = frozenset({".jsonl", ".ndjson"})
-ARROW = frozenset({".arrow"})
-SUFFIXES = JSONL | ARROW | {".parquet", ".txt"}
 _NOT_DATA = frozenset({".md", ".rst", ".yaml", ".yml", ".lock", ".gitattributes", ""})
 _DATASET = frozenset({"dataset_info.json", "state.json", "dataset_dict.json"})
 MANIFEST = "manifest.txt"
 _MANIFEST_LINE = re.compile(rb"[0-9a-f]{64} \d+ [^\n]+\n")
 _NAMED = 10  # corrupt rows named one by one; all are counted
+
+
+class Batch(NamedTuple):
+    """Texts of one file, with their rows from 1."""
+
+    name: str
+    rows: Sequence[int]
+    texts: Sequence[str]
+
+    def document(self, place: int) -> Document:
+        """One of them as a document."""
+        return Document(f"{self.name}#{self.rows[place]}", Secret(self.texts[place]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +57,38 @@ class CorpusFiles:
         return file.relative_to(self.root).as_posix()
 
     def check(self) -> int:
-        """Read everything once and return the number of documents.
+        """Read everything once and return the number of documents. Raises as `batches` does."""
+        return sum(len(batch.texts) for batch in self.batches())
+
+    def documents(self) -> Iterator[Document]:
+        """Every document in the order of the files, after `check` has read all of them."""
+        self.check()
+        for batch in self.batches():
+            for place in range(len(batch.texts)):
+                yield batch.document(place)
+
+    def batches(self) -> Iterator[Batch]:
+        """Every text in the order of the files, read once. What was taken from here is good for
+        nothing until the end is reached: only then it is known that every row could be read.
 
         Raises `RequestRejected`: CORPUS_CORRUPT with the number of unreadable rows and the first
-        ten of them, or CORPUS_EMPTY when there is no document.
+        ten of them, CORPUS_EMPTY when there is no document, CORPUS_UNREADABLE.
         """
         count = corrupt = 0
         named: list[str] = []
-        for ref, text in self._rows():
-            if text is None:
-                corrupt += 1
-                named += [ref] if len(named) < _NAMED else []
-            else:
-                count += 1
+        for file in self.files:
+            name = self.name(file)
+            for numbers, texts in self._read(file, name):
+                if None in texts:
+                    rows = list(zip(numbers, texts, strict=True))
+                    bad = [n for n, text in rows if text is None]
+                    corrupt += len(bad)
+                    named += [f"{name}#{n}" for n in bad[: _NAMED - len(named)]]
+                    batch = Batch(name, *_unzip([(n, t) for n, t in rows if t is not None]))
+                else:
+                    batch = Batch(name, numbers, cast("list[str]", texts))
+                count += len(batch.texts)
+                yield batch
         if corrupt:
             more = f" and {corrupt - len(named)} more" if corrupt > len(named) else ""
             raise RequestRejected(
@@ -75,67 +103,32 @@ class CorpusFiles:
                 place="the corpus",
                 remedy="it holds no document; name the file or folder with the training text",
             )
-        return count
 
-    def documents(self) -> Iterator[Document]:
-        """Every document in the order of the files, after `check` has read all of them."""
-        self.check()
-        for ref, text in self._rows():
-            yield Document(ref, Secret(text or ""))
-
-    def _rows(self) -> Iterator[tuple[str, str | None]]:
-        """Reference and text of each row; None for a row that cannot be read."""
-        for file in self.files:
-            name = self.name(file)
-            try:
-                for row, text in rows(file, self.text_field):
-                    yield f"{name}#{row}", text
-            except columns.NoTextColumnError:
-                raise RequestRejected(
-                    Code.CORPUS_UNREADABLE,
-                    place=f"corpus file {name}",
-                    remedy=f"it has no column of text named {self.text_field}; "
-                    "set text_field in the catalogue",
-                ) from None
-            except columns.ArrowBrokenError:
-                yield f"{name}#1", None
-            except OSError:
-                raise _unreadable(
-                    f"corpus file {name}", "it cannot be read; check that it is there"
-                ) from None
-
-
-def rows(file: Path, field: str) -> Iterator[tuple[int, str | None]]:
-    """Row from 1 and text of one file; None for a row that cannot be read. A null text is an empty
-    one.
-    """
-    if file.suffix in JSONL:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, _read_line(line, field)
-    elif file.suffix == ".txt":
+    def _read(self, file: Path, name: str) -> Iterator[reading.Rows]:
+        """The rows of one file, with every way in which it cannot be read told by its name."""
         try:
-            yield 1, file.read_bytes().decode("utf-8")
-        except UnicodeDecodeError:
-            yield 1, None
-    else:
-        for number, text in columns.texts(file, field):
-            yield number, text or ""
+            yield from reading.read(file, self.text_field)
+        except columns.NoTextColumnError:
+            raise _unreadable(
+                f"corpus file {name}",
+                f"it has no column of text named {self.text_field}; set text_field in the catalogue",
+            ) from None
+        except columns.ArrowBrokenError:
+            yield reading.Rows([1], [None])
+        except reading.BrokenFileError as broken:
+            raise RequestRejected(
+                Code.CORPUS_CORRUPT,
+                place=f"corpus file {name}, behind row {broken.row}",
+                remedy="its compressed data breaks off or is damaged; restore the file",
+            ) from None
+        except OSError:
+            raise _unreadable(
+                f"corpus file {name}", "it cannot be read; check that it is there"
+            ) from None
 
 
-def decode(line: bytes) -> str:
-    """A line as text; a byte order mark before the first one stays with it and does not disturb the
-    parser.
-    """
-    return line.decode("utf-8")
-
-
-def _read_line(line: bytes, field: str) -> str | None:
-    try:
-        return read_text(decode(line).removeprefix("\ufeff"), field)
-    except (UnicodeDecodeError, NotARowError):
-        return None
+def _unzip(rows: list[tuple[int, str]]) -> tuple[list[int], list[str]]:
+    return [row for row, _ in rows], [text for _, text in rows]
 
 
 def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
@@ -156,21 +149,19 @@ def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
         root, found = given, _walk(given)
     elif given.is_file():
         root, found = given.parent, [given]
-        if given.suffix not in SUFFIXES:
+        if not reading.kind(given):
             raise _kind(given.name)
     else:
         root = _fixed_part(path)
         found = [Path(name) for name in glob.glob(path, recursive=True)]  # noqa: PTH207  may be absolute
         found = [file for file in found if file.is_file()]
         for file in found:
-            if file.suffix not in SUFFIXES:
+            if not reading.kind(file):
                 raise _kind(file.relative_to(root).as_posix())
     if not found:
         raise _unreadable("the corpus", "nothing is at its path; correct the path in the catalogue")
     companions = [file for file in found if file.name in _DATASET]
-    files = _listed(
-        [f for f in found if f.suffix in SUFFIXES and not is_manifest(f, root)], companions
-    )
+    files = _listed([f for f in found if reading.kind(f) and not is_manifest(f, root)], companions)
     if not files:
         raise _unreadable(
             "the corpus",
@@ -206,7 +197,7 @@ def _walk(folder: Path) -> list[Path]:
             )
         for name in sorted(n for n in names if not n.startswith(".")):
             file = Path(parent, name)
-            if file.suffix in SUFFIXES or name in _DATASET:
+            if reading.kind(file) or name in _DATASET:
                 found.append(file)
             elif file.suffix not in _NOT_DATA:
                 raise _kind(file.relative_to(folder).as_posix())
@@ -227,7 +218,7 @@ def _listed(files: list[Path], companions: list[Path]) -> list[Path]:
         files = [
             f
             for f in files
-            if f.suffix not in ARROW or f.parent != state.parent or f.name in listed
+            if f.suffix not in reading.ARROW or f.parent != state.parent or f.name in listed
         ]
         missing = listed - {f.name for f in files if f.parent == state.parent}
         if missing:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from dateutil import parser
 
 from detectors.folding import fold
-from detectors.forms import Form
+from detectors.forms import Form, plain
 from domain.records import SpanKind
 
 MONTHS: tuple[tuple[str, ...], ...] = (
@@ -51,7 +51,9 @@ def date_forms(value: str) -> list[Form]:
     readings = read_date(value)
     patterns = [pattern for day in readings for pattern in _patterns(day)]
     if not patterns:
-        return [_form(r"\s*".join(map(re.escape, fold(value).text.split())), "")]
+        pieces = fold(value).text.split()
+        loose = f" {' *'.join(map(plain, pieces))}"
+        return [_form(r"\s*".join(map(re.escape, pieces)), "", loose)]
     year = f"{readings[0].year:04d}"
     return [_form(pattern, year[-2:]) for pattern in patterns]
 
@@ -108,10 +110,15 @@ def _patterns(day: date) -> list[str]:
     ]
 
 
-def _form(pattern: str, anchor: str) -> Form:
+def _form(pattern: str, anchor: str, loose: str = "") -> Form:
     """A date must not begin or end inside a longer word or number; ISO date-times may follow with a
     T.
     """
     return Form(
-        SpanKind.DATE, rf"(?<![^\W_])(?:{pattern})(?!\d|[^\W\dt_])", 0.9, alone=False, anchor=anchor
+        SpanKind.DATE,
+        rf"(?<![^\W_])(?:{pattern})(?!\d|[^\W\dt_])",
+        0.9,
+        alone=False,
+        anchor=anchor,
+        loose=loose,
     )

@@ -1,6 +1,6 @@
 """The exact index: every written form of the identifiers that came with the request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from detectors.addresses import address_forms
@@ -8,9 +8,11 @@ from detectors.dates import date_forms
 from detectors.folding import Folded, digits_of, fold
 from detectors.forms import Form
 from detectors.names import alias_forms, is_bare, name_forms
+from detectors.net import Net
 from detectors.numbers import email_forms, phone_forms, record_forms
 from detectors.people import people
 from detectors.shapes import SURE
+from detectors.slips import slip_forms
 from domain.errors import Code, RequestRejected
 from domain.records import (
     Document,
@@ -25,7 +27,7 @@ from domain.records import (
 _Hit = tuple[Form, int, int]
 
 _FORMS: dict[IdentifierKind, Callable[[str], list[Form]]] = {
-    IdentifierKind.NAME: name_forms,
+    IdentifierKind.NAME: lambda value: [*name_forms(value), *slip_forms(value)],
     IdentifierKind.ALIAS: alias_forms,
     IdentifierKind.EMAIL: email_forms,
     IdentifierKind.ADDRESS: address_forms,
@@ -41,7 +43,8 @@ class ExactIndex:
     Two kinds of evidence: a form that names the person alone (full name, e-mail, phone, record
     number, whole address), and a form that does so only in a document where one of the first kind
     occurs (birth date, given name, street). A birth date or street without the person is UNCERTAIN:
-    it may be anybody's.
+    it may be anybody's. So is a name with a slip (`detectors.slips`), unless a number or e-mail
+    address says whose it is.
 
     Args:
         regions: ISO 3166 codes by which a phone number without a country prefix is read.
@@ -49,7 +52,10 @@ class ExactIndex:
     """
 
     regions: tuple[str, ...] = ("US",)
-    _last: list[tuple[Subject, tuple[Form, ...]]] = field(
+    _known: dict[str, tuple[Subject, tuple[Form, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _last: list[tuple[list[Subject], Net]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
 
@@ -69,24 +75,32 @@ class ExactIndex:
         spans = [_span(document, hit, Owner.SUBJECT) for hit in strong]
         for hit in weak:
             person = hit[0].kind is SpanKind.PERSON
-            if person and not hit[0].alone and not strong:
+            if hit[0].near is not None:
+                unsure = not _identified(strong)
+            elif person and not hit[0].alone and not strong:
                 continue  # a given name without the person is everybody's
-            unsure = not strong or (person and namesake)
+            else:
+                unsure = not strong or (person and namesake)
             spans.append(_span(document, hit, Owner.UNCERTAIN if unsure else Owner.SUBJECT))
         return merge_spans(spans)
 
     def mentions(self, text: str, subject: Subject) -> bool:
-        """Whether a `find` is worth it: a look-up of literals that never misses a match."""
-        lowered = fold(text).text
-        digits = digits_of(lowered)
-        return any(form.possible(lowered, digits) for form in self.forms(subject))
+        """Whether a `find` is worth it: a quick look that never misses what it would find."""
+        return any(True for _ in self.net([subject]).catch([text]))
+
+    def net(self, subjects: Sequence[Subject]) -> Net:
+        """One net for all of these people; the last one is kept."""
+        people = list(subjects)
+        if not self._last or self._last[0][0] != people:
+            net = Net(people, [self.forms(subject) for subject in people])
+            self._last[:] = [(people, net)]
+        return self._last[0][1]
 
     def forms(self, subject: Subject) -> tuple[Form, ...]:
-        """The forms of this subject; those of the last one are kept, so that a corpus compiles them
-        once.
-        """
-        if self._last and self._last[0][0] == subject:
-            return self._last[0][1]
+        """The forms of this subject, made once."""
+        known = self._known.get(subject.request_ref)
+        if known is not None and known[0] == subject:
+            return known[1]
         forms = tuple(
             form
             for identifier in subject.identifiers
@@ -99,7 +113,7 @@ class ExactIndex:
                 remedy="name at least one identifier with letters or digits in it",
                 request_ref=subject.request_ref,
             )
-        self._last[:] = [(subject, forms)]
+        self._known[subject.request_ref] = (subject, forms)
         return forms
 
     def _forms_of(self, kind: IdentifierKind, value: str) -> list[Form]:
@@ -125,6 +139,14 @@ def _weigh(text: str, hits: list[_Hit]) -> tuple[list[_Hit], list[_Hit], bool]:
     if namesake:
         strong = [hit for hit in strong if not hit[0].titled]
     return strong, [hit for hit in hits if hit not in strong], namesake
+
+
+def _identified(strong: list[_Hit]) -> bool:
+    """Whether a name with a slip is surely the person's: their number or e-mail address is there,
+    and their name is not, beside which it would be somebody else's.
+    """
+    kinds = {hit[0].kind for hit in strong}
+    return SpanKind.PERSON not in kinds and bool(kinds - {SpanKind.ADDRESS})
 
 
 def _hits(form: Form, folded: Folded) -> list[_Hit]:

@@ -2,6 +2,7 @@
 code points.
 """
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -84,6 +85,51 @@ def _fold_character(character: str) -> str:
         else:
             folded.append(_LETTERS.get(part, part))
     return "".join(folded)
+
+
+def words(texts: Sequence[str]) -> bytes:
+    """The texts as a prefilter reads them: folded, in UTF-8, a space for every character that is
+    neither letter nor digit, a space before and after each text, and a zero byte between two.
+
+    One character of folded text is one character here, so a pattern over the one says how a looser
+    pattern over the other has to look. Only gaps of `WIDEST` and more shrink, to no less than half
+    of it, so that no pattern needs a gap without bounds.
+    """
+    joined = "\0".join(texts)
+    if joined.count("\0") >= max(1, len(texts)):
+        joined = "\0".join(text.replace("\0", " ") for text in texts)
+    plain = joined.encode("ascii", _NOT_ASCII)  # the encoder finds the other runs
+    plain = b" " + plain.translate(_PLAIN).replace(b"\0", b" \0 ") + b" "
+    while _WIDE in plain:
+        plain = plain.replace(_WIDE, _WIDE[: len(_WIDE) // 2])
+    return plain
+
+
+def _other(error: UnicodeError) -> tuple[bytes, int]:
+    """What stands in place of a run of characters that the ASCII encoder asks for."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _plain_run(error.object[error.start : error.end]), error.end
+
+
+def _plain_run(run: str) -> bytes:
+    return b"".join(map(_plain_character, run))
+
+
+@lru_cache(maxsize=1 << 14)
+def _plain_character(character: str) -> bytes:
+    return "".join(c if c.isalnum() else " " for c in _fold_character(character)).encode()
+
+
+WIDEST = 16
+_WIDE = b" " * WIDEST
+
+
+_NOT_ASCII = "lethe-plain"
+codecs.register_error(_NOT_ASCII, _other)
+_PLAIN = bytes(
+    c if c == 0 or c > 127 else ord(chr(c).lower()) if chr(c).isalnum() else 32 for c in range(256)
+)
 
 
 def _is_combining(character: str) -> bool:

@@ -1,10 +1,10 @@
-"""A written form: a pattern over folded text, how sure it is, and a cheap literal without which it
-cannot match.
-"""
+"""A written form: a pattern over folded text, how sure it is, and looser ones for a quick look."""
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
+
+from rapidfuzz.distance import OSA
 
 from detectors.folding import Folded
 from domain.records import SpanKind
@@ -12,6 +12,13 @@ from domain.records import SpanKind
 LEFT = r"(?<![^\W_])"
 RIGHT = r"(?![^\W_])"
 """Word borders that take `_` for a separator, as file names and markdown do."""
+LETTER = r"(?:[a-z]|[\x80-\xff]{2,4})"
+"""One letter in the bytes of `folding.words`."""
+
+
+def plain(piece: str) -> str:
+    """A folded literal as `folding.words` shows it."""
+    return "".join(c if c.isalnum() else " " for c in piece)
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,6 +33,11 @@ class Form:
         anchor: characters that every match contains; empty when there is no such literal.
         digits: whether the anchor is looked up among the digits of the text only.
         titled: whether the match must begin with a capital in the original.
+        loose: a regular expression that `folding.words` of a text with a match satisfies.
+        solid: letters and digits in a row that `folding.words` of a text with a match contains once
+            its spaces are taken out. A form with neither says nothing by itself, or is a date.
+        near: a word, and by how many letters at least one and at most so many the group "slip" of
+            the pattern must differ from it.
 
     """
 
@@ -36,6 +48,9 @@ class Form:
     anchor: str = ""
     digits: bool = False
     titled: bool = False
+    loose: str = ""
+    solid: str = ""
+    near: tuple[str, int] | None = None
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
@@ -50,6 +65,23 @@ class Form:
         found = []
         for match in self.compiled.finditer(folded.text):
             start, end = folded.span(*match.span())
-            if not self.titled or folded.original[start].isupper():
+            if self.titled and not folded.original[start].isupper():
+                continue
+            if self.near is None or self._slipped(folded, match):
                 found.append((start, end))
         return found
+
+    def _slipped(self, folded: Folded, match: re.Match[str]) -> bool:
+        at = folded.origin[match.start("slip")]
+        return (
+            self.near is not None
+            and folded.original[at].isupper()
+            and is_near(match["slip"], *self.near)
+        )
+
+
+def is_near(written: str, word: str, most: int) -> bool:
+    """Whether the two differ, by at most so many letters added, left out, changed or exchanged with
+    the next one.
+    """
+    return 0 < OSA.distance(written, word, score_cutoff=most) <= most

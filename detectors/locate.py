@@ -1,15 +1,29 @@
-"""Search a corpus for one person: the exact index picks the documents, the other detectors look
-closer at those.
+"""Search a corpus for people: the exact index picks the documents, the other detectors look closer
+at those.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 from detectors.attribution import attribute
 from detectors.exact import ExactIndex
 from detectors.protocol import Detector
 from domain.errors import Code, DetectionFailed, ErasureError, RequestRejected
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
+
+
+class Batch(Protocol):
+    """Texts, each of which can be had as a document."""
+
+    @property
+    def texts(self) -> Sequence[str]: ...
+
+    def document(self, place: int) -> Document:
+        """One of them."""
+        ...
+
 
 SUBJECT_LABEL = "p0000"
 """`Passage.person` of the subject; neighbours count from p0001."""
@@ -43,17 +57,30 @@ def locate(
     detectors: Mapping[str, Detector],
     progress: Callable[[int], None] | None = None,
 ) -> Located:
-    """Search every document.
+    """`search` for one person through documents at hand."""
+    return search(in_batches(documents), [subject], detectors, progress)[0]
+
+
+def search(
+    batches: Iterable[Batch],
+    subjects: Sequence[Subject],
+    detectors: Mapping[str, Detector],
+    progress: Callable[[int], None] | None = None,
+) -> list[Located]:
+    """Search every text once, for all people together.
 
     Args:
-        documents: the corpus.
-        subject: whom to look for.
+        batches: the corpus, as `CorpusFiles.batches` gives it.
+        subjects: whom to look for, each with a reference of its own.
         detectors: by name; one of them is an `ExactIndex`, which decides which documents the others
             see.
-        progress: called with the number of documents searched so far.
+        progress: called after each batch with the number of documents searched so far.
+
+    Returns:
+        What was found of each, in the order of the subjects.
 
     Raises:
-        RequestRejected: the detectors have no exact index, or the request no identifiers.
+        RequestRejected: the detectors have no exact index, or a request no identifiers.
         DetectionFailed: a detector broke.
 
     """
@@ -63,30 +90,66 @@ def locate(
             Code.DETECTOR_UNKNOWN,
             place="detectors",
             remedy="name the detector exact among them: without it nothing says whose a finding is",
-            request_ref=subject.request_ref,
+            request_ref=subjects[0].request_ref if subjects else "",
         )
     closer = {name: d for name, d in detectors.items() if d is not index}
-    count = uncertain = 0
-    passages: list[Passage] = []
-    others: list[SensitiveSpan] = []
-    for document in documents:
-        count += 1
-        spans = _search(document, subject, index, closer)
-        mine = tuple(s for s in spans if s.owner is Owner.SUBJECT)
-        uncertain += sum(s.owner is Owner.UNCERTAIN for s in spans)
-        if mine:
-            others.extend(s for s in spans if s.owner is Owner.OTHER)
-            passages.append(Passage(document.ref, document.text, mine, SUBJECT_LABEL))
+    net = index.net(subjects)
+    count = 0
+    finds = [_Finds() for _ in subjects]
+    for batch in batches:
+        for place, caught in net.catch(batch.texts):
+            document = batch.document(place)
+            for number in caught:
+                finds[number].add(document, _search(document, subjects[number], index, closer))
+        count += len(batch.texts)
         if progress is not None:
             progress(count)
-    return Located(
-        documents=count,
-        candidates=len(passages),
-        spans=tuple(span for passage in passages for span in passage.spans),
-        uncertain=uncertain,
-        others=tuple(others),
-        passages=tuple(passages),
-    )
+    return [found.located(count) for found in finds]
+
+
+@dataclass
+class _Finds:
+    """What was found of one person so far."""
+
+    passages: list[Passage] = field(default_factory=list)
+    others: list[SensitiveSpan] = field(default_factory=list)
+    uncertain: int = 0
+
+    def add(self, document: Document, spans: list[SensitiveSpan]) -> None:
+        mine = tuple(s for s in spans if s.owner is Owner.SUBJECT)
+        self.uncertain += sum(s.owner is Owner.UNCERTAIN for s in spans)
+        if mine:
+            self.others.extend(s for s in spans if s.owner is Owner.OTHER)
+            self.passages.append(Passage(document.ref, document.text, mine, SUBJECT_LABEL))
+
+    def located(self, documents: int) -> Located:
+        return Located(
+            documents=documents,
+            candidates=len(self.passages),
+            spans=tuple(span for passage in self.passages for span in passage.spans),
+            uncertain=self.uncertain,
+            others=tuple(self.others),
+            passages=tuple(self.passages),
+        )
+
+
+class _AtHand(NamedTuple):
+    """Documents as a batch."""
+
+    documents: Sequence[Document]
+    texts: Sequence[str]
+
+    def document(self, place: int) -> Document:
+        return self.documents[place]
+
+
+def in_batches(documents: Iterable[Document]) -> Iterator[_AtHand]:
+    several = iter(documents)
+    while some := list(islice(several, _BATCH)):
+        yield _AtHand(some, [document.text.reveal() for document in some])
+
+
+_BATCH = 1000
 
 
 def _search(
@@ -95,8 +158,6 @@ def _search(
     """One document: exact first; the others only where the subject is, and their findings
     attributed.
     """
-    if not index.mentions(document.text.reveal(), subject):
-        return []
     own = find("exact", index, document, subject)
     if not any(span.owner is Owner.SUBJECT for span in own):
         return own

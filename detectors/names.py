@@ -1,9 +1,10 @@
 """The ways in which a person's name is written."""
 
 import re
+from collections.abc import Iterable
 
 from detectors.folding import fold
-from detectors.forms import LEFT, RIGHT, Form
+from detectors.forms import LEFT, LETTER, RIGHT, Form, plain
 from detectors.people import STARTERS
 from domain.records import SpanKind
 
@@ -28,27 +29,41 @@ def name_forms(value: str) -> list[Form]:
     The parts alone and "First L." never name the person by themselves. A name of one word is
     treated as an alias.
     """
-    words = _words(value)
+    words = words_of(value)
     if len(words) < 2:
         return alias_forms(value)
-    first, middles, last = _parts(words)
-    given, family = _word(first), _SEPARATOR.join(map(_word, last))
+    first, middles, last = parts(words)
+    given, family = spelt(first), _SEPARATOR.join(map(spelt, last))
     optional = "".join(rf"(?:{_SEPARATOR}{_shortened(word)})?" for word in middles)
     extra = rf"(?:{_SEPARATOR}[^\W\d_]\.?)?" if not middles else ""
     inner = optional + extra
-    anchor = _anchor(last[-1])
+    anchor = anchor_of(last[-1])
     initial = fold(first).text[0]
+    i, g, f = plain(initial), loosely(first), " +".join(map(loosely, last))
+    between = "".join(rf"(?: +(?:{loosely(w)}|{plain(fold(w).text[0])}))?" for w in middles)
+    between += "" if middles else rf"(?: +{LETTER})?"
+    reverse = f" {f} +{g} "
     return [
-        _name(rf"{given}{inner}{_SEPARATOR}{family}", 1.0, anchor),
-        _name(rf"{family}\s*,\s*{given}{inner}", 1.0, anchor),
-        _name(rf"{family}\s{{1,3}}{given}", 0.9, anchor),
-        _name(rf"{initial}(?:\.\s?|\s)(?:[^\W\d_]\.\s?){{0,2}}{family}", 0.6, anchor, titled=True),
-        _name(rf"{family}\s*,\s*{initial}{RIGHT}\.?", 0.6, anchor, titled=True),
-        _name(
-            rf"{given}\s+{fold(last[0]).text[0]}\.", 0.5, _anchor(first), alone=False, titled=True
+        name_form(
+            rf"{given}{inner}{_SEPARATOR}{family}", 1.0, anchor, loose=f" {g}{between} +{f} "
         ),
-        _name(family, 0.5, anchor, alone=False, titled=True),
-        _name(given, 0.5, _anchor(first), alone=False, titled=True),
+        name_form(rf"{family}\s*,\s*{given}{inner}", 1.0, anchor, loose=reverse),
+        name_form(rf"{family}\s{{1,3}}{given}", 0.9, anchor, loose=reverse),
+        name_form(
+            rf"{initial}(?:\.\s?|\s)(?:[^\W\d_]\.\s?){{0,2}}{family}",
+            0.6,
+            anchor,
+            titled=True,
+            loose=rf" {i} +(?:{LETTER} +){{0,2}}{f} ",
+        ),
+        name_form(
+            rf"{family}\s*,\s*{initial}{RIGHT}\.?", 0.6, anchor, titled=True, loose=f" {f} +{i} "
+        ),
+        name_form(
+            rf"{given}\s+{fold(last[0]).text[0]}\.", 0.5, anchor_of(first), alone=False, titled=True
+        ),
+        name_form(family, 0.5, anchor, alone=False, titled=True),
+        name_form(given, 0.5, anchor_of(first), alone=False, titled=True),
     ]
 
 
@@ -56,13 +71,20 @@ def alias_forms(value: str) -> list[Form]:
     """Forms of an alias, a user name or a one-word name. Fewer than four letters never name a
     person alone.
     """
-    words = _words(value.lstrip("@"))
+    words = words_of(value.lstrip("@"))
     if not words:
         return []
-    pattern = _SEPARATOR.join(map(_word, words))
+    pattern = _SEPARATOR.join(map(spelt, words))
     alone = sum(map(len, words)) >= 4
     return [
-        _name(pattern, 0.9 if alone else 0.5, _anchor(words[-1]), alone=alone, titled=not alone)
+        name_form(
+            pattern,
+            0.9 if alone else 0.5,
+            anchor_of(words[-1]),
+            alone=alone,
+            titled=not alone,
+            loose=f" {' +'.join(map(loosely, words))} " if alone else "",
+        )
     ]
 
 
@@ -73,7 +95,7 @@ def is_bare(form: Form, text: str, start: int, end: int) -> bool:
     An honorific or a sentence beginning before it does not count: "Ms. Tolvik" is bare, "White
     House" is not.
     """
-    if form.alone:
+    if form.alone or form.near is not None:
         return True
     before = re.search(r"([^\W\d_]+)(\.?[ \t]|-)$", text[max(0, start - 40) : start])
     if before and before[1][0].isupper() and not _may_precede(before[1], before[2]):
@@ -91,7 +113,7 @@ def _may_precede(word: str, border: str) -> bool:
     return word.casefold() in HONORIFICS or word in STARTERS
 
 
-def _words(value: str) -> list[str]:
+def words_of(value: str) -> list[str]:
     """The words of a name in the order given name first, without honorifics."""
     if value.count(",") == 1:
         family, given = value.split(",")
@@ -102,7 +124,7 @@ def _words(value: str) -> list[str]:
     return [w for w in words if fold(w).text.strip("-'")]
 
 
-def _parts(words: list[str]) -> tuple[str, list[str], list[str]]:
+def parts(words: list[str]) -> tuple[str, list[str], list[str]]:
     """Given name, middle names, family name with its particles."""
     border = len(words) - 1
     while border > 1 and fold(words[border - 1]).text in PARTICLES:
@@ -110,31 +132,48 @@ def _parts(words: list[str]) -> tuple[str, list[str], list[str]]:
     return words[0], words[1:border], words[border:]
 
 
-def _word(word: str) -> str:
+def spelt(word: str) -> str:
     """One word in its plain and its transcribed spelling; inner hyphens and apostrophes may be
     missing.
     """
+    return _either(r"(?:\s|[-'.])?".join(map(re.escape, pieces)) for pieces in _spellings(word))
+
+
+def loosely(word: str) -> str:
+    """The same over `folding.words`."""
+    return _either(" ?".join(map(plain, pieces)) for pieces in _spellings(word))
+
+
+def _spellings(word: str) -> list[list[str]]:
+    """The spellings of a word, each as the pieces between its hyphens and apostrophes."""
     spellings = dict.fromkeys((fold(word).text, fold(word.translate(_TRANSCRIBED)).text))
-    patterns = []
-    for spelling in spellings:
-        pieces = [re.escape(p) for p in re.split(r"[-'.\s]+", spelling) if p]
-        patterns.append(r"(?:\s|[-'.])?".join(pieces))
-    return patterns[0] if len(patterns) == 1 else "(?:" + "|".join(patterns) + ")"
+    return [[p for p in re.split(r"[-'.\s]+", spelling) if p] for spelling in spellings]
+
+
+def _either(patterns: Iterable[str]) -> str:
+    several = list(patterns)
+    return several[0] if len(several) == 1 else f"(?:{'|'.join(several)})"
 
 
 def _shortened(word: str) -> str:
-    return rf"(?:{_word(word)}|{re.escape(fold(word).text[0])}\.?)"
+    return rf"(?:{spelt(word)}|{re.escape(fold(word).text[0])}\.?)"
 
 
-def _anchor(word: str) -> str:
+def anchor_of(word: str) -> str:
     """The longest run of letters that every spelling of the word contains."""
     if fold(word).text != fold(word.translate(_TRANSCRIBED)).text:
         return ""
     return max(re.split(r"[-'.\s]+", fold(word).text), key=len)
 
 
-def _name(
-    pattern: str, confidence: float, anchor: str, *, alone: bool = True, titled: bool = False
+def name_form(
+    pattern: str,
+    confidence: float,
+    anchor: str,
+    *,
+    alone: bool = True,
+    titled: bool = False,
+    loose: str = "",
 ) -> Form:
     return Form(
         SpanKind.PERSON,
@@ -144,4 +183,5 @@ def _name(
         anchor,
         digits=False,
         titled=titled,
+        loose=loose,
     )

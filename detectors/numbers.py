@@ -5,7 +5,7 @@ import re
 import phonenumbers
 
 from detectors.folding import digits_of, fold
-from detectors.forms import Form
+from detectors.forms import Form, plain
 from domain.records import SpanKind
 
 _GAP = r"(?:\\?[\s().\-/]){0,3}"
@@ -21,11 +21,18 @@ def email_forms(value: str) -> list[Form]:
     """
     local, at, domain = fold(value.strip()).text.rpartition("@")
     if not at or not local or not domain:
-        return [Form(SpanKind.EMAIL, rf"(?<!\w){re.escape(fold(value).text.strip())}(?!\w)", 0.9)]
+        written = fold(value).text.strip()
+        return [
+            Form(SpanKind.EMAIL, rf"(?<!\w){re.escape(written)}(?!\w)", 0.9, loose=plain(written))
+        ]
     body = "".join(c if c.isalnum() else r"\\*" + re.escape(c) for c in local)
     host = _DOT.join(re.escape(label).replace(r"\-", r"\\?-") for label in domain.split("."))
     pattern = rf"(?<![^\W_])(?<![.+\-_]){body}(?:\\?\+[\w.\-]+)?{_AT}{host}(?!\w|-\w|\.\w)"
-    return [Form(SpanKind.EMAIL, pattern, 1.0, anchor=max(re.split(r"[^a-z0-9]+", local), key=len))]
+    anchor = max(re.split(r"[^a-z0-9]+", local), key=len)
+    names = " +".join(plain(local).split())
+    hosts = " +(?:dot +)?".join(" +".join(plain(p).split()) for p in domain.split("."))
+    loose = rf" {names} (?:[^\x00]* )?(?:40)?{hosts} "
+    return [Form(SpanKind.EMAIL, pattern, 1.0, anchor=anchor, loose=loose)]
 
 
 def phone_forms(value: str, regions: tuple[str, ...]) -> list[Form]:
@@ -64,7 +71,16 @@ def _phone(national: str, country: str) -> Form:
     prefix = rf"(?:\(?{country}\)?{_GAP})?(?:\(?0\)?{_GAP})?\(?"
     pattern = rf"(?<!\d)(?<!\d\.){prefix}{_GAP.join(national)}(?!\d)"
     alone = len(national) >= _SHORTEST_PHONE
-    return Form(SpanKind.PHONE, pattern, 0.95, alone, anchor=national, digits=True)
+    return Form(
+        SpanKind.PHONE,
+        pattern,
+        0.95,
+        alone,
+        anchor=national,
+        digits=True,
+        loose="" if alone else " {0,6}".join(national),
+        solid=national if alone else "",
+    )
 
 
 def record_forms(value: str) -> list[Form]:
@@ -77,13 +93,16 @@ def record_forms(value: str) -> list[Form]:
     gap = r"(?:\\?[\s\-./_]){0,2}" if len(characters) > 3 else r"\\?[\s\-./_]?"
     pattern = rf"(?<![^\W_]){gap.join(map(re.escape, characters))}(?![^\W_])"
     number = "".join(c for c in characters if c.isdigit())
+    alone = len(characters) >= _SHORTEST_RECORD
     return [
         Form(
             SpanKind.NUMBER,
             pattern,
             0.95,
-            alone=len(characters) >= _SHORTEST_RECORD,
+            alone,
             anchor=number,
             digits=True,
+            loose="" if alone else f" {' {0,4}'.join(characters)} ",
+            solid="".join(characters) if alone else "",
         )
     ]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectors import columns
-from detectors.corpus import JSONL, MANIFEST, CorpusFiles, decode, open_corpus
-from detectors.jsonl import NotARowError, read_text, replace_spans
-from detectors.locate import locate
+from detectors import columns, reading
+from detectors.corpus import MANIFEST, CorpusFiles, open_corpus
+from detectors.jsonl import NotARowError, decode, read_text, replace_spans
+from detectors.locate import search
 from detectors.protocol import Detector
 from domain.errors import Code, EvidenceInvalid, RequestRejected, Unavailable
 from domain.outcomes import FileDigest
@@ -116,7 +116,8 @@ def verify_redaction(
             remedy="the files are not the ones it lists; write the copy again",
             request_ref=subject.request_ref,
         )
-    return len(locate(open_corpus(str(out), text_field).documents(), subject, detectors).spans)
+    [left] = search(open_corpus(str(out), text_field).batches(), [subject], detectors)
+    return len(left.spans)
 
 
 def commitment(files: CorpusFiles, hmac_key: bytes) -> str:
@@ -178,11 +179,12 @@ def _copy(source: Path, target: Path, field: str, spans: Spans, mark: str) -> No
         return
     left = dict(spans)
     try:
-        if source.suffix in JSONL:
+        if reading.kind(source) in reading.JSONL:
             _copy_lines(source, target, field, left, mark)
-        elif source.suffix == ".txt":
-            text = splice(source.read_bytes().decode("utf-8"), left.pop(1, []), mark)
-            target.write_bytes(text.encode("utf-8"))
+        elif reading.kind(source) == ".txt":
+            with reading.opened(source) as stream, reading.created(target) as copy:
+                text = splice(stream.read().decode("utf-8"), left.pop(1, []), mark)
+                copy.write(text.encode("utf-8"))
         else:
             columns.rewrite(
                 source, target, field, lambda row, text: splice(text, left.pop(row, []), mark)
@@ -193,8 +195,8 @@ def _copy(source: Path, target: Path, field: str, spans: Spans, mark: str) -> No
 
 
 def _copy_lines(source: Path, target: Path, field: str, left: Spans, mark: str) -> None:
-    with source.open("rb") as lines, target.open("wb") as copy:
-        for number, line in enumerate(lines, start=1):
+    with reading.created(target) as copy:
+        for number, line in enumerate(reading.whole_lines(source), start=1):
             cuts = left.pop(number, [])
             copy.write(_edit_line(line, field, cuts, mark) if cuts else line)
 

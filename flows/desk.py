@@ -97,7 +97,7 @@ def withdraw(ref: str) -> Row:
 def find(ref: str, *, reveal: bool) -> list[Row]:
     """Search the corpora of a request; with `reveal`, the text of every span as well."""
     from detectors.corpus import open_corpus
-    from detectors.locate import locate
+    from detectors.locate import search
     from flows import build, progress
 
     rows = []
@@ -107,9 +107,9 @@ def find(ref: str, *, reveal: bool) -> list[Row]:
         for name in request.corpora:
             entry = stores.catalog.corpus(name)
             files = open_corpus(entry.path, entry.text_field)
-            found = locate(
-                files.documents(),
-                request.subject,
+            [found] = search(
+                files.batches(),
+                [request.subject],
                 detectors,
                 lambda done: progress.advance("locate", done),
             )

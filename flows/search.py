@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from detectors.corpus import CorpusFiles, open_corpus
-from detectors.locate import locate
+from detectors.locate import search
 from detectors.redact import RedactedCopy, commitment, redact, verify_redaction
 from domain.errors import Code, DetectionFailed, Unavailable
 from domain.lifecycle import Event
@@ -23,13 +23,14 @@ def locate_corpus(bench: Bench, name: str) -> int:
     """Search one corpus and return how many spans of the person it holds."""
     started = time.monotonic()
     entry = bench.stores.catalog.corpus(name)
-    documents = open_corpus(entry.path, entry.text_field).documents()
-    bench.located[name] = located = locate(
-        documents,
-        bench.request.subject,
+    files = open_corpus(entry.path, entry.text_field)
+    [located] = search(
+        files.batches(),
+        [bench.request.subject],
         bench.detectors,
         lambda done: progress.advance("locate", done),
     )
+    bench.located[name] = located
     bench.seconds[name] = time.monotonic() - started
     log(
         "corpus_searched",
@@ -111,7 +112,7 @@ def _redacted(bench: Bench, name: str, original: CorpusFiles, key: bytes) -> Red
     last = copies.current()
     if last is not None:
         base = open_corpus(str(last), original.text_field)
-        found = locate(base.documents(), bench.request.subject, bench.detectors)
+        [found] = search(base.batches(), [bench.request.subject], bench.detectors)
         shapes = [
             (documents, {files.name(file) for file in files.files})
             for documents, files in (

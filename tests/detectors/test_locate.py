@@ -3,11 +3,17 @@
 import pytest
 
 from detectors.exact import ExactIndex
-from detectors.locate import locate
+from detectors.locate import in_batches, locate, search
 from domain.errors import Code, DetectionFailed, RequestRejected
-from domain.records import Owner
+from domain.records import Identifier, IdentifierKind, Owner, Subject
+from domain.secrecy import Secret
 from tests.detectors.conftest import CARD, JON, document
 
+JON_KNOWN = {
+    IdentifierKind.NAME: "Jon Aske",
+    IdentifierKind.BIRTH_DATE: "1979-07-09",
+    IdentifierKind.PHONE: "917-555-0188",
+}
 PLAIN = "The ferry leaves at noon."
 
 
@@ -23,7 +29,7 @@ def test_the_subjects_spans_are_found_and_the_others_are_left(maren, presidio):
     documents = [document(PLAIN, "a#1"), document(text, "a#2"), document(JON, "a#3")]
     steps = []
     found = locate(documents, maren, {"exact": ExactIndex(), "presidio": presidio}, steps.append)
-    assert (found.documents, found.candidates, steps) == (3, 1, [1, 2, 3])
+    assert (found.documents, found.candidates, steps) == (3, 1, [3])
     assert {s.document for s in found.spans} == {"a#2"}
     assert min(s.start for s in found.spans) > len(JON)
     assert {s.owner for s in found.spans} == {Owner.SUBJECT}
@@ -54,3 +60,14 @@ def test_a_search_without_the_exact_index_is_refused(maren, presidio):
     with pytest.raises(RequestRejected) as caught:
         locate([document(CARD)], maren, {"presidio": presidio})
     assert caught.value.code is Code.DETECTOR_UNKNOWN
+
+
+def test_people_searched_together_are_found_as_each_alone(maren, presidio):
+    jon = Subject("req-2", tuple(Identifier(k, Secret(v)) for k, v in JON_KNOWN.items()))
+    texts = [PLAIN, CARD, JON, f"{JON} {CARD}", "On 4 March 1987 and 9 July 1979 it rained.", ""]
+    documents = [document(text, f"a#{n}") for n, text in enumerate(texts * 400)]
+    detectors = {"exact": ExactIndex(), "presidio": presidio}
+    together = search(in_batches(documents), [maren, jon], detectors)
+    assert together == [locate(documents, person, detectors) for person in (maren, jon)]
+    assert [found.candidates for found in together] == [800, 800]
+    assert [found.uncertain for found in together] == [400, 400]
