@@ -42,6 +42,8 @@ PERSON = (
 starts sentences or names places; the run is taken whole.
 """
 PERSON_SCORE = 0.35
+NAME_SCORE = 0.85
+"""What a model's word that something is a name is worth, as Presidio has it."""
 
 _AFTER = re.compile(
     r"['\u2019]s?\b"

@@ -1,17 +1,18 @@
-"""The door to Presidio: its engine, its recognizers and ours, and a failure for every way in which
+"""The door to Presidio and spaCy: their recognizers, our shapes, and a failure for every way in which
 it would go silent.
 """
 
+import hashlib
 import logging
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detectors.shapes import SHAPES, Finding, in_context, introduce, settle
+from detectors.people import NAME_SCORE
+from detectors.shapes import SURE, Finding, in_context, introduce, looks, settle
 from domain.errors import Code, DetectionFailed, RequestRejected
 from domain.records import Document, Owner, SensitiveSpan, SpanKind, Subject
 
@@ -25,17 +26,19 @@ _KINDS: dict[str, SpanKind] = {
     "CREDIT_CARD": SpanKind.NUMBER,
     "IBAN_CODE": SpanKind.NUMBER,
     "US_SSN": SpanKind.NUMBER,
+    "IP_ADDRESS": SpanKind.OTHER,
 }
-"""Presidio's entity names; ours carry the prefix below, and every other entity that ends up here is
-a number.
-"""
-_OURS = "LETHE_"
-_PREDEFINED = ("PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer")
+"""Presidio's entity names; every other one that ends up here is a number."""
+_PREDEFINED = ("PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer", "IpRecognizer")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_IGNORED = frozenset({"LOCATION", "NRP", "ORGANIZATION", "URL", "DATE_TIME", "IP_ADDRESS"})
-"""What a model may label and no request asks for: places and times by themselves are nobody's
-secret.
-"""
+_IGNORED = frozenset({"LOCATION", "NRP", "ORGANIZATION", "URL", "DATE_TIME"})
+"""What no request asks for: places and times by themselves are nobody's secret."""
+_PEOPLE = frozenset({"PERSON", "PER"})
+_NOT_NEEDED = ["tagger", "parser", "lemmatizer", "attribute_ruler", "morphologizer", "senter"]
+_DIGIT = re.compile(r"\d|::")
+_PHONE = "PHONE_NUMBER"
+_LONG_NUMBER = re.compile(r"\d(?:[^\w\n]{0,3}\d){4,}")
+_KEPT = 4096  # documents whose findings are kept
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class PresidioDetector:
     """Finds what looks like personal data, whoever's it is: the owner is always UNCERTAIN.
 
     Args:
-        model: a spaCy pipeline installed or on disk, for names of people. Empty: a blank one is
-            built, and names are low-confidence candidates by their capitals.
+        model: a spaCy pipeline for names of people, installed or on disk. Empty: none, and names are
+            low-confidence candidates by their capitals.
         language: of the pipeline.
         regions: ISO 3166 codes by which phone numbers without a country prefix are recognised; each
             costs a pass.
@@ -59,38 +62,45 @@ class PresidioDetector:
     regions: tuple[str, ...] = ("US",)
     recognizers: tuple[str, ...] = _PREDEFINED
     threshold: float = 0.35
-    _engine: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    _engine: list["_Engine"] = field(default_factory=list, init=False, repr=False, compare=False)
+    _kept: dict[bytes, list[Finding]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     name = "presidio"
 
     def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
         """Disjoint, sorted spans with their confidence. Raises `DetectionFailed` when anything
         broke.
+
+        The findings of the last documents are kept, by digest: the same text is looked at for
+        several people.
         """
         text = document.text.reveal()
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        found = self._kept.get(digest)
+        if found is None:
+            found = introduce(text, settle(self._findings(text, document.ref, subject.request_ref)))
+            self._kept[digest] = found
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
         return [
             SensitiveSpan(
                 document.ref, f.start, f.end, f.kind, Owner.UNCERTAIN, self.name, min(1.0, f.score)
             )
-            for f in introduce(
-                text, settle(self._findings(text, document.ref, subject.request_ref))
-            )
+            for f in found
         ]
 
     def _findings(self, text: str, ref: str, request_ref: str) -> list[Finding]:
-        """What the engine says, with the words before each finding taken into account."""
+        """What the shapes and the engine say, with the words before each finding taken into
+        account.
+        """
         if not text.strip():
             return []
         try:
-            engine = self._load()
-            with _no_silence():
-                readable = _SURROGATE.sub("\ufffd", text)  # spaCy refuses half of a surrogate pair
-                results = engine.analyze(text=readable, language=self.language, score_threshold=0.0)
-            findings = [
-                in_context(text, Finding(r.start, r.end, _kind(r.entity_type), float(r.score)))
-                for r in results
-                if r.entity_type not in _IGNORED
-            ]
+            found = [in_context(text, finding) for finding in looks(text)]
+            more = self._load().findings(text, phones=_has_open_number(text, found))
+            found += [in_context(text, finding) for finding in more]
         except RequestRejected:
             raise
         except Exception:  # noqa: BLE001 - whatever broke, its message may quote the text
@@ -101,62 +111,92 @@ class PresidioDetector:
                 "check the spaCy model and the recognizers of the policy",
                 request_ref=request_ref,
             ) from None
-        return [f for f in findings if f.score >= self.threshold]
+        return [f for f in found if f.score >= self.threshold]
 
-    def _load(self) -> Any:
+    def _load(self) -> "_Engine":
         """The engine, built at the first document."""
         if not self._engine:
             self._engine.append(_engine(self.model, self.language, self.regions, self.recognizers))
         return self._engine[0]
 
 
+@dataclass(frozen=True)
+class _Engine:
+    """Presidio's recognizers and the names of a spaCy pipeline, without what `AnalyzerEngine` does
+    around them: it copies every result and walks over every token to look for context words, and
+    that takes most of its time.
+    """
+
+    recognizers: tuple[Any, ...]
+    pipeline: Any
+
+    def findings(self, text: str, *, phones: bool) -> list[Finding]:
+        """What they find; without `phones` the recognizer of phone numbers, by far the slowest, is
+        left out. Raises whatever they raise, and `TimeoutError` where they only log.
+        """
+        readable = _SURROGATE.sub("\ufffd", text)  # half of a surrogate pair is refused
+        found: list[Finding] = []
+        if _DIGIT.search(text):  # nothing that they look for goes without
+            with _no_silence():
+                results = [
+                    result
+                    for recognizer in self.recognizers
+                    if phones or _PHONE not in recognizer.supported_entities
+                    for result in recognizer.analyze(readable, recognizer.supported_entities, None)
+                ]
+            found += [
+                Finding(r.start, r.end, _kind(r.entity_type), float(r.score))
+                for r in results
+                if r.entity_type not in _IGNORED
+            ]
+        if self.pipeline is not None:
+            found += [
+                Finding(e.start_char, e.end_char, SpanKind.PERSON, NAME_SCORE)
+                for e in self.pipeline(readable).ents
+                if e.label_ in _PEOPLE
+            ]
+        return found
+
+
+def _has_open_number(text: str, found: list[Finding]) -> bool:
+    """Whether a number as long as a phone's lies outside of everything that is sure already, so
+    that a recognizer of phone numbers may still change what is found.
+    """
+    sure = [(f.start, f.end) for f in found if f.score >= SURE]
+    return any(
+        not any(start <= m.start() and m.end() <= end for start, end in sure)
+        for m in _LONG_NUMBER.finditer(text)
+    )
+
+
 def _kind(entity: str) -> SpanKind:
-    if entity.startswith(_OURS):
-        return SpanKind(entity.removeprefix(_OURS).lower())
     return _KINDS.get(entity, SpanKind.NUMBER)
 
 
 def _engine(
     model: str, language: str, regions: tuple[str, ...], recognizers: tuple[str, ...]
-) -> Any:
-    """An `AnalyzerEngine` with the recognizers named and ours, and nothing that goes to the
-    network.
-    """
-    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-    from presidio_analyzer.nlp_engine import SpacyNlpEngine
+) -> _Engine:
+    """The recognizers named and the pipeline, with nothing that goes to the network."""
+    from spacy.util import get_lang_class
 
     _stay_offline()
-    with tempfile.TemporaryDirectory(prefix="lethe-spacy-") as folder:
-        nlp = SpacyNlpEngine(
-            [{"lang_code": language, "model_name": _pipeline(model, language, folder)}]
-        )
-        nlp.load()
-    registry = RecognizerRegistry(
-        recognizers=[
-            *(_predefined(name, language, regions) for name in recognizers),
-            *_own(language),
-        ],
-        supported_languages=[language],
+    get_lang_class(language)  # raises for a language that there is not
+    return _Engine(
+        tuple(_predefined(name, language, regions) for name in recognizers), _pipeline(model)
     )
-    if model:
-        registry.add_nlp_recognizer(nlp_engine=nlp)
-    return AnalyzerEngine(registry=registry, nlp_engine=nlp, supported_languages=[language])
 
 
-def _pipeline(model: str, language: str, folder: str) -> str:
-    """The name or path of the pipeline; a blank one is written to `folder`, because Presidio loads
-    by name.
+def _pipeline(model: str) -> Any:
+    """The pipeline of that name or path; None for none.
 
-    Raises `RequestRejected` for a model that is not here: Presidio would download it.
+    Raises `RequestRejected` for a model that is not here: it would be downloaded.
     """
     import spacy
 
     if not model:
-        path = Path(folder) / "blank"
-        spacy.blank(language).to_disk(path)
-        return str(path)
+        return None
     if spacy.util.is_package(model) or Path(model).is_dir():
-        return model
+        return spacy.load(model, exclude=_NOT_NEEDED)
     raise RequestRejected(
         Code.POLICY_INVALID,
         place="detectors.presidio.model",
@@ -166,7 +206,7 @@ def _pipeline(model: str, language: str, folder: str) -> str:
 
 def _predefined(name: str, language: str, regions: tuple[str, ...]) -> Any:
     """One of Presidio's recognizers by its class name."""
-    from presidio_analyzer import predefined_recognizers
+    from presidio_analyzer import PatternRecognizer, predefined_recognizers
 
     recognizer = getattr(predefined_recognizers, name, None)
     if recognizer is None:
@@ -177,24 +217,13 @@ def _predefined(name: str, language: str, regions: tuple[str, ...]) -> Any:
         )
     if name == "PhoneRecognizer":
         return recognizer(supported_language=language, supported_regions=regions)
-    return recognizer(supported_language=language)
-
-
-def _own(language: str) -> list[Any]:
-    """One pattern recognizer for each kind of span, from `detectors.shapes`."""
-    from presidio_analyzer import Pattern, PatternRecognizer
-
-    kinds = dict.fromkeys(shape.kind for shape in SHAPES)
-    return [
-        PatternRecognizer(
-            supported_entity=_OURS + kind.name,
-            name=f"lethe_{kind.value}",
-            supported_language=language,
-            patterns=[Pattern(s.name, s.pattern, s.score) for s in SHAPES if s.kind is kind],
-            global_regex_flags=0,  # capitals mean something here
+    if not issubclass(recognizer, PatternRecognizer):
+        raise RequestRejected(
+            Code.POLICY_INVALID,
+            place="detectors.presidio.recognizers",
+            remedy="only recognizers by pattern can be named; name a spaCy pipeline as the model",
         )
-        for kind in kinds
-    ]
+    return recognizer(supported_language=language)
 
 
 def _stay_offline() -> None:

@@ -56,6 +56,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         SpanKind.NUMBER, "lettered", r"(?<![\w.+-])[A-Z]{1,5}(?:[- ]?\d{2,}){1,5}(?!\w|-\d)", 0.3
     ),
+    Shape(SpanKind.NUMBER, "code", r"(?<![\w.+-])[A-Za-z]{2}\d{2}[A-Za-z\d]{8,30}(?!\w|-\d)", 0.35),
     Shape(SpanKind.NUMBER, "bare", rf"{_OPEN}(?!{_YEAR}(?!\d))\d{{4,19}}{_CLOSE}", 0.25),
     Shape(
         SpanKind.PHONE,
@@ -138,7 +139,7 @@ def in_context(text: str, finding: Finding) -> Finding:
         known = finding.score > PERSON_SCORE  # by a model, which knows more than our clues
         score = finding.score if known else person_score(text, finding.start, finding.end)
         return finding._replace(score=score)
-    if finding.kind is SpanKind.EMAIL:
+    if finding.kind in {SpanKind.EMAIL, SpanKind.OTHER}:  # speak for themselves
         return finding
     keyword = None
     for keyword in _KEYWORD.finditer(text, max(0, finding.start - _REACH), finding.start):  # noqa: B007
@@ -179,16 +180,26 @@ def introduce(text: str, findings: list[Finding]) -> list[Finding]:
     ]
 
 
-def findings(text: str) -> list[Finding]:
-    """What the shapes alone find, disjoint and sorted; for a look that needs no engine."""
-    found = [
-        in_context(text, Finding(*match.span(), shape.kind, shape.score))
+def looks(text: str) -> list[Finding]:
+    """Whatever has the looks of one of the shapes, overlapping ones too. Shapes with a digit or an @
+    are not tried on a text without.
+    """
+    digits = _ANY_DIGIT.search(text) is not None
+    there = {SpanKind.EMAIL: "@" in text, SpanKind.PERSON: True}
+    return [
+        Finding(*match.span(), shape.kind, shape.score)
         for shape, pattern in _COMPILED
+        if there.get(shape.kind, digits)
         for match in pattern.finditer(text)
     ]
-    return introduce(text, settle(found))
 
 
+def findings(text: str) -> list[Finding]:
+    """What the shapes alone find, disjoint and sorted; for a look that needs no engine."""
+    return introduce(text, settle(in_context(text, finding) for finding in looks(text)))
+
+
+_ANY_DIGIT = re.compile(r"\d")
 _INTRODUCES = 40
 _STOP = re.compile(r"[.!?;]\s|\n")
 _COMPILED = tuple((shape, re.compile(shape.pattern)) for shape in SHAPES)

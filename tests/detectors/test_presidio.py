@@ -21,6 +21,9 @@ FOUND = [
     ("Passport AB 1234567 expired", "number", "AB 1234567"),
     ("card 4111 1111 1111 1111 was used", "number", "4111 1111 1111 1111"),
     ("IBAN DE89 3704 0044 0532 0130 00 here", "number", "DE89 3704 0044 0532 0130 00"),
+    ("my iban is de89370400440532013000", "number", "de89370400440532013000"),
+    ("logged in from 192.168.17.4 today", "other", "192.168.17.4"),
+    ("logged in from 2001:db8::8a2e:370:7334", "other", "2001:db8::8a2e:370:7334"),
     ("call (212) 555-0137 today", "phone", "(212) 555-0137"),
     ("phone number? 7396451535", "phone", "7396451535"),
     ("tel. 030 1234567", "phone", "030 1234567"),
@@ -115,6 +118,20 @@ def test_an_unknown_recognizer_is_refused():
     with pytest.raises(RequestRejected) as caught:
         PresidioDetector(recognizers=("NoSuchRecognizer",)).find(document("text"), NOBODY)
     assert caught.value.place == "detectors.presidio.recognizers"
+
+
+def test_a_recognizer_that_needs_a_model_is_refused_and_not_silent():
+    with pytest.raises(RequestRejected) as caught:
+        PresidioDetector(recognizers=("SpacyRecognizer",)).find(document("text"), NOBODY)
+    assert caught.value.place == "detectors.presidio.recognizers"
+
+
+def test_the_same_text_is_looked_at_once_and_keeps_its_own_place(presidio, monkeypatch):
+    first = presidio.find(document(CARD + " again", "a#1"), NOBODY)
+    monkeypatch.setattr(presidio.__class__, "_findings", None)
+    second = presidio.find(document(CARD + " again", "b#2"), NOBODY)
+    assert {s.document for s in second} == {"b#2"}
+    assert [(s.start, s.end, s.kind) for s in first] == [(s.start, s.end, s.kind) for s in second]
 
 
 def test_an_engine_that_cannot_be_built_fails_without_showing_the_text():
