@@ -125,10 +125,17 @@ class _Engine:
     """Presidio's recognizers and the names of a spaCy pipeline, without what `AnalyzerEngine` does
     around them: it copies every result and walks over every token to look for context words, and
     that takes most of its time.
+
+    Args:
+        recognizers: Presidio's.
+        pipeline: spaCy's; None for none.
+        numbers: whether none of the recognizers finds anything without a digit or two colons.
+
     """
 
     recognizers: tuple[Any, ...]
     pipeline: Any
+    numbers: bool
 
     def findings(self, text: str, *, phones: bool) -> list[Finding]:
         """What they find; without `phones` the recognizer of phone numbers, by far the slowest, is
@@ -136,7 +143,7 @@ class _Engine:
         """
         readable = _SURROGATE.sub("\ufffd", text)  # half of a surrogate pair is refused
         found: list[Finding] = []
-        if _DIGIT.search(text):  # nothing that they look for goes without
+        if not self.numbers or _DIGIT.search(text):
             with _no_silence():
                 results = [
                     result
@@ -182,7 +189,9 @@ def _engine(
     _stay_offline()
     get_lang_class(language)  # raises for a language that there is not
     return _Engine(
-        tuple(_predefined(name, language, regions) for name in recognizers), _pipeline(model)
+        tuple(_predefined(name, language, regions) for name in recognizers),
+        _pipeline(model),
+        set(recognizers) <= set(_PREDEFINED),
     )
 
 

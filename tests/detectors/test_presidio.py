@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.presidio import PresidioDetector
+from detectors.presidio import PresidioDetector, _engine
 from domain.errors import Code, DetectionFailed, RequestRejected
 from domain.records import Owner
 from tests.detectors.conftest import CARD, document, person, shown
@@ -124,6 +124,12 @@ def test_a_recognizer_that_needs_a_model_is_refused_and_not_silent():
     with pytest.raises(RequestRejected) as caught:
         PresidioDetector(recognizers=("SpacyRecognizer",)).find(document("text"), NOBODY)
     assert caught.value.place == "detectors.presidio.recognizers"
+
+
+def test_a_recognizer_that_needs_no_digit_reads_text_without_one():
+    text = "Write to maren.tolvik@example.org or ring the bell."
+    engine = _engine("", "en", ("US",), ("EmailRecognizer",))
+    assert [(f.start, f.end) for f in engine.findings(text, phones=True)] == [(9, 33)]
 
 
 def test_the_same_text_is_looked_at_once_and_keeps_its_own_place(presidio, monkeypatch):
