@@ -22,5 +22,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = Path(item.path)
         if path.parent.name == "integration":  # one erasure, which takes a minute, serves all files
             item.add_marker(pytest.mark.xdist_group("integration"))
-        if path.parent.name == "unlearning":  # each process trains the victim once
+        if path.parent.name in {"unlearning", "benchmark"}:  # each process trains a victim once
             item.add_marker(pytest.mark.xdist_group(path.name))

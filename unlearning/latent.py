@@ -14,7 +14,7 @@ from torch import nn
 from domain.errors import Code, UnlearningFailed
 from unlearning.batches import Batch, batch_of
 from unlearning.encoding import Encoded
-from unlearning.layers import blocks
+from unlearning.layers import blocks, fed
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
 
@@ -160,17 +160,9 @@ def _scored(batch: Batch, logits: torch.Tensor) -> list[torch.Tensor]:
 @torch.no_grad()
 def _input_of(model: LanguageModel, block: nn.Module, batch: Batch) -> torch.Tensor:
     """(B, T, d) in fp32: what goes into the block."""
-    seen: list[torch.Tensor] = []
-
-    def hook(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
-        seen.append((args[0] if args else kwargs["hidden_states"]).float())
-
-    handle = block.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
+    with fed([block]) as seen:
         batch.logits(model)
-    finally:
-        handle.remove()
-    return seen[0]
+    return seen[0].float()
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The residual stream of a causal model, by structure: its blocks, its last norm, its head."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -46,6 +46,24 @@ def recorded(modules: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
     handles = [
         m.register_forward_hook(lambda _, __, out: seen.append(_hidden(out))) for m in modules
     ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def fed(
+    modules: Sequence[nn.Module], keep: Callable[[torch.Tensor], torch.Tensor] = torch.detach
+) -> Iterator[list[torch.Tensor]]:
+    """Collect what goes into each module, (B, T, d) each or what `keep` makes of it, in order."""
+    seen: list[torch.Tensor] = []
+
+    def hook(_: nn.Module, args: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        seen.append(keep(args[0] if args else named["hidden_states"]))
+
+    handles = [m.register_forward_pre_hook(hook, with_kwargs=True) for m in modules]
     try:
         yield seen
     finally:

@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from domain.errors import Code, UnlearningFailed
 from unlearning.encoding import Encoded
 from unlearning.generation import repeated, shared_cache
+from unlearning.layers import fed
 from unlearning.models import LanguageModel, tokens_per_batch
 
 
@@ -140,7 +141,7 @@ def _token(
     """(scores (L, F), the effect p - p_zero of each layer (L,)) of one token."""
     every = torch.arange(len(modules), device=model.device)
     with torch.no_grad():
-        with _recorded(modules, question.at) as seen:
+        with fed(modules, lambda x: x[:, question.at].detach()) as seen:  # (B, F) each
             whole = question.ask(1)
         values = torch.stack([value[0] for value in seen]).float()  # (L, F)
         with _replaced(modules, question.at, every, torch.zeros_like(values)):
@@ -168,21 +169,6 @@ def _slope(
             p = question.ask(len(part))
         total += torch.autograd.grad(p.sum(), moved)[0].sum(0)
     return total / points
-
-
-@contextmanager
-def _recorded(modules: list[nn.Module], position: int) -> Iterator[list[torch.Tensor]]:
-    """Collect each module's input at one position, (batch, F) per layer."""
-    seen: list[torch.Tensor] = []
-    handles = [
-        m.register_forward_pre_hook(lambda _, args: seen.append(args[0][:, position].detach()))
-        for m in modules
-    ]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

@@ -19,18 +19,7 @@ import torch
 
 from tests.benchmark.judges import Empty, project
 from tests.unlearning import judged
-from tests.unlearning.loss_cases import (
-    ALPHA,
-    BETA,
-    DELTA,
-    LAYER,
-    RADIUS,
-    SIMPLE_BETA,
-    STEPS,
-    WEIGHT,
-    batches,
-    watched,
-)
+from tests.unlearning import loss_cases as cases
 from unlearning.batches import Batch
 from unlearning.latent import pushed
 from unlearning.layers import blocks
@@ -62,17 +51,17 @@ def open_unlearning(add: Add, folder: Path, model: LanguageModel, other: Languag
     name = "open-unlearning"
     with project(folder / "src") as theirs:
         functions = theirs("trainer.utils")
-        for which, batch, mask in batches(model):
+        for which, batch, mask in cases.batches(model):
             given = inputs(batch, mask)
             npo = functions.compute_dpo_loss(
-                model.network, other.network, lose_inputs=given, beta=BETA
+                model.network, other.network, lose_inputs=given, beta=cases.BETA
             )
             add(f"npo_{which}", name, "trainer.utils.compute_dpo_loss", npo[0].item())
-            wga = functions.compute_wga_loss(model.network, given, WEIGHT)
+            wga = functions.compute_wga_loss(model.network, given, cases.WEIGHT)
             add(f"wga_{which}", name, "trainer.utils.compute_wga_loss", wga[0].item())
             trainer = SimpleNamespace(
-                delta=DELTA,
-                beta=SIMPLE_BETA,
+                delta=cases.DELTA,
+                beta=cases.SIMPLE_BETA,
                 gamma=1.0,
                 alpha=0.0,
                 compute_retain_loss=lambda **_: 0.0,
@@ -103,12 +92,12 @@ def unlearn_simple(add: Add, folder: Path, model: LanguageModel, other: Language
 
     with project(folder / "synthetic") as theirs:
         functions = theirs("unlearn_utils")
-        for which, batch, mask in batches(model):
+        for which, batch, mask in cases.batches(model):
             labels = batch.labels.masked_fill(~mask, -100)
             pair = (Shifted(model), batch, labels, Shifted(other))
-            npo = functions.NPO_loss(*pair, BETA, 0)
+            npo = functions.NPO_loss(*pair, cases.BETA, 0)
             add(f"npo_{which}_again", "Unlearn-Simple", "unlearn_utils.NPO_loss", npo.item())
-            simple = functions.SimNPO_loss(*pair, SIMPLE_BETA, 0)
+            simple = functions.SimNPO_loss(*pair, cases.SIMPLE_BETA, 0)
             add(
                 f"simnpo_{which}_no_margin",
                 "Unlearn-Simple",
@@ -135,13 +124,13 @@ def robust_unlearning(add: Add, folder: Path, model: LanguageModel) -> None:
     theirs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(theirs)
     function = "adv_npo.trainer.LATSFTTrainer.adv_attack"
-    for n, (batch, hidden) in enumerate(watched(model)):
+    for n, (batch, hidden) in enumerate(cases.watched(model)):
         trainer = SimpleNamespace(
             norm_type="l2",
-            perturb_layer=LAYER,
+            perturb_layer=cases.LAYER,
             perturb_target="residual",
-            epsilon=RADIUS * float(hidden.norm()),
-            steps=STEPS,
+            epsilon=cases.RADIUS * float(hidden.norm()),
+            steps=cases.STEPS,
             random_init=True,
             std_normalization=False,
             keep_in_eval=True,
@@ -174,10 +163,10 @@ class Pushable:
     ) -> Any:
         if get_latents:
             return next(
-                h for b, h in watched(self.model) if b.inputs.equal(self.batch.inputs)
+                h for b, h in cases.watched(self.model) if b.inputs.equal(self.batch.inputs)
             ), None
         assert perturbation is not None
-        with pushed(blocks(self.model)[LAYER], perturbation):
+        with pushed(blocks(self.model)[cases.LAYER], perturbation):
             logits = self.batch.logits(self.model)
         return {"loss": masked_mean(token_nll(logits, self.batch.labels), self.batch.secret)}
 
@@ -186,7 +175,7 @@ def muse(add: Add, folder: Path, model: LanguageModel, other: LanguageModel) -> 
     """The logits of Who's Harry Potter, at the secrets."""
     with project(folder / "baselines") as theirs:
         forward = theirs("baselines.whos_harry_potter").WHPModelForCausalLM.forward
-        pair = SimpleNamespace(baseline=model.network, reinforced=other.network, alpha=ALPHA)
+        pair = SimpleNamespace(baseline=model.network, reinforced=other.network, alpha=cases.ALPHA)
         for n, row in enumerate(judged.members()):
             (span,) = row.spans
             with torch.no_grad():

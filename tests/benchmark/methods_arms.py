@@ -6,7 +6,7 @@ The papers' rates are for models of billions; all rows here have one of their ow
 from collections.abc import Mapping
 from typing import Any
 
-from tests.benchmark.methods_bench import LATENT, RATE
+from tests.benchmark.methods_bench import LATENT, RATE, push_options
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations import (
     anchored,
@@ -22,7 +22,7 @@ from tests.benchmark.methods_relations import (
 )
 
 _FAR = {"steps": 250, "rate": 1e-3, "cap_share": 0.9, "retain": 10.0, "rehearsal": 10.0}
-_PUSHED = {"layer": LATENT.layer, "inner_steps": LATENT.steps, "radius": LATENT.radius}
+_PUSHED = push_options(LATENT)
 _NPO = {"rate": RATE, "steps": 60, "retain_term": "kl"}
 _AGAIN = {"steps": 1800, "batch": 16, "length": 64, "rate": 5e-3, "seed": 99}
 _AGAIN_MASKED = {**_AGAIN, "steps": 3000}

@@ -12,6 +12,11 @@ RATE = 3e-4
 LATENT = LatentAttack(layer=0, steps=6, radius=0.1)
 
 
+def push_options(attack: LatentAttack) -> dict[str, float]:
+    """The options with which `adversarial` trains against this attack."""
+    return {"layer": attack.layer, "inner_steps": attack.steps, "radius": attack.radius}
+
+
 @dataclass(frozen=True)
 class Bench:
     """A world made ready for one model.

@@ -28,6 +28,7 @@ from typing import Any
 
 from tests.benchmark.lume import DATA
 from tests.benchmark.methods_arms import ARMS
+from tests.benchmark.methods_bench import push_options
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_lume import FOLDER, SIZES, Size, World, bench, world
 from tests.benchmark.methods_rows import COLUMNS, COSTS, results, row_of, show
@@ -64,12 +65,8 @@ def arms_of(name: str) -> dict[str, Arm]:
     """The causal rows with the options of a size; retraining follows its recipe, and pushes go where `Bench` says."""
     size, own = SIZES[name], SETTINGS[name]
     given: dict[str, Options] = {"retrain": _again(size)}
-    latent = {
-        "layer": size.latent.layer,
-        "inner_steps": size.latent.steps,
-        "radius": size.latent.radius,
-    }
-    given |= {arm.name: latent for arm in ARMS.values() if arm.method == "adversarial"}
+    pushed = push_options(size.latent)
+    given |= {arm.name: pushed for arm in ARMS.values() if arm.method == "adversarial"}
     return {
         arm.name: replace(
             arm, options={**arm.options, **given.get(arm.name, {}), **own.get(arm.name, {})}

@@ -5,13 +5,12 @@ Thresholds are those of the reference notes, and are the same for every seed.
 
 from statistics import fmean
 
-import torch
-
 from domain.errors import UnlearningFailed
+from tests.benchmark.methods_bench import push_options
 from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_scores import measure, range_of, relearnt
+from tests.unlearning.baselines import same
 from unlearning.latent import recovered
-from unlearning.models import LanguageModel
 
 
 def damages(case: Case, r: Result) -> tuple[bool, str]:
@@ -88,17 +87,16 @@ def withstands(plain: str, more: Options) -> Relation:
     """Less comes back under the latent attack than of the plain twin, both as far from the secrets."""
 
     def relation(case: Case, r: Result) -> tuple[bool, str]:
-        latent = case.bench.latent
-        own = {"layer": latent.layer, "inner_steps": latent.steps, "radius": latent.radius}
+        own = push_options(case.bench.latent)
         twin = _gain(case, plain, case.options(plain))
         hard = _gain(case, "adversarial", {**case.options(plain), **more, **own})
         idle = {**case.options(plain), **more, "layer": 0, "steps": 3}
-        same = [
+        twins = [
             case.unlearned("adversarial", {**idle, **off})[0]
             for off in ({"inner_steps": 0}, {"radius": 0.0})
         ]
         exact = case.unlearned(plain, {**case.options(plain), "steps": 3})[0]
-        equal = all(_equal(exact, model) for model in same)
+        equal = all(same(exact, model) for model in twins)
         return equal and hard[1] < twin[1], (
             f"gain {hard[1]:.2f} of {hard[0]:.2f} nats, twin's {twin[1]:.2f} of {twin[0]:.2f}; "
             f"no push is the twin: {equal}"
@@ -120,11 +118,6 @@ def _gain(case: Case, method: str, options: Options) -> tuple[float, float]:
         if found[0] >= case.level / 2:
             break
     return found
-
-
-def _equal(one: LanguageModel, other: LanguageModel) -> bool:
-    theirs = other.network.state_dict()
-    return all(torch.equal(v, theirs[k]) for k, v in one.network.state_dict().items())
 
 
 def anchored(case: Case, r: Result) -> tuple[bool, str]:

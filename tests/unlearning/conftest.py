@@ -1,6 +1,6 @@
 """What the tests of this room share: one trained victim, its trial, a teacher, and tiny models of four kinds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from domain.records import Passage
 from tests import tiny
 from unlearning import models
 from unlearning.attacks import ATTACKS
+from unlearning.corpus import Corpus
 from unlearning.models import LanguageModel
 from unlearning.trial import Trial, assess, prepare
 
@@ -66,6 +67,12 @@ def trial(town: Town, victim: LanguageModel) -> Trial:
     return prepare(
         victim, town.members, town.neighbours, town.sentences, seed=SEED, texts=lambda: texts
     )
+
+
+@pytest.fixture(scope="session")
+def corpus(trial: Trial) -> Corpus:
+    """With fewer strangers: EL of each of theirs is the dear part of a stop rule."""
+    return replace(trial.corpus, controls=trial.corpus.controls[:6])
 
 
 @pytest.fixture(scope="session")

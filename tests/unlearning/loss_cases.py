@@ -6,7 +6,7 @@ import torch
 
 from tests.unlearning import judged
 from unlearning.batches import Batch, batch_of
-from unlearning.layers import blocks
+from unlearning.layers import blocks, fed
 from unlearning.models import LanguageModel
 from unlearning.unlearned import seeded
 
@@ -25,11 +25,7 @@ def batches(model: LanguageModel) -> Iterator[tuple[str, Batch, torch.Tensor]]:
 def watched(model: LanguageModel) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Single passages, each with what goes into the block that is pushed (1, T, d)."""
     for row in judged.members()[:PUSHED]:
-        batch, seen = batch_of(model, [row], seeded(0)), list[torch.Tensor]()
-        hook = blocks(model)[LAYER].register_forward_pre_hook(
-            lambda _, args, seen=seen: seen.append(args[0].detach())
-        )
-        with torch.no_grad():
+        batch = batch_of(model, [row], seeded(0))
+        with fed([blocks(model)[LAYER]]) as seen, torch.no_grad():
             batch.logits(model)
-        hook.remove()
         yield batch, seen[0]

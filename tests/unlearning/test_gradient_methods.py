@@ -1,50 +1,27 @@
 """The published gradient methods: what each one's formula, stop rule and relation to the others say."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from domain.errors import Code, RequestRejected, UnlearningFailed
+from domain.errors import Code, UnlearningFailed
 from domain.records import SpanKind
+from tests.unlearning.baselines import LAYER, same, weights
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
-from unlearning import models
 from unlearning.attacks.memorisation import extraction_likelihood, text_accuracy
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.latent import LatentAttack, recovered
-from unlearning.layers import blocks
-from unlearning.lora import adapt
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods import METHODS
 from unlearning.methods.llmu import mismatches
 from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 from unlearning.trial import Trial
-from unlearning.tuning import Knobs, tuning
 from unlearning.unlearned import seeded
-
-BASELINES = ("grad_diff", "npo", "simnpo", "adversarial")
-EVERY = (*BASELINES, "gradient_ascent", "llmu")
-LAYER: Mapping[str, dict[str, object]] = {"adversarial": {"layer": 1, "inner_steps": 2}}
-
-
-@pytest.fixture(scope="module")
-def corpus(trial: Trial) -> Corpus:
-    """With fewer strangers: EL of each of theirs is the dear part."""
-    return replace(trial.corpus, controls=trial.corpus.controls[:6])
-
-
-def weights(model: LanguageModel) -> Mapping[str, torch.Tensor]:
-    return model.network.state_dict()
-
-
-def same(one: LanguageModel, other: LanguageModel) -> bool:
-    return all(torch.equal(weights(other)[name], w) for name, w in weights(one).items())
 
 
 def secret_accuracy(model: LanguageModel, rows: tuple[Encoded, ...]) -> float:
@@ -299,175 +276,6 @@ def test_without_strangers_there_is_no_random_answer(victim: LanguageModel, corp
     with pytest.raises(UnlearningFailed) as failed:
         METHODS["llmu"]().unlearn(victim, replace(corpus, controls=()))
     assert failed.value.code is Code.NO_CONTROLS
-
-
-# --- adapters -------------------------------------------------------------------------------------
-
-ADAPTED: Mapping[str, dict[str, object]] = {
-    "gradient_ascent": {},
-    "npo": {},
-    "adversarial": {"layer": 1, "inner_steps": 1},
-    "llmu": {},
-    "selective_ascent": {"samples": 8, "length": 24},
-    "anchor_distillation": {"samples": 8, "length": 24},
-}
-
-
-@pytest.mark.parametrize("name", ADAPTED)
-def test_adapters_change_the_matrices_of_the_blocks_and_nothing_else(
-    name: str, victim: LanguageModel, corpus: Corpus, tmp_path: Path
-) -> None:
-    method = METHODS[name](rate=3e-3, steps=3, lora_rank=2, **ADAPTED[name])
-    state = torch.get_rng_state()
-    runs = [method.unlearn(victim, corpus).model for _ in range(2)]
-    assert torch.equal(torch.get_rng_state(), state)
-    assert same(*runs)
-    after = runs[0].network
-    assert type(after) is type(victim.network)
-    assert weights(runs[0]).keys() == weights(victim).keys()
-    assert all(p.requires_grad and p.grad is None for p in after.parameters())
-    changed = {n for n, w in weights(victim).items() if not torch.equal(w, weights(runs[0])[n])}
-    matrices = {
-        n
-        for n, w in weights(victim).items()
-        if ".h." in n and w.dim() == 2  # GPT-2's blocks; their norms and biases are vectors
-    }
-    assert changed == matrices
-    for n in changed:
-        gap = weights(runs[0])[n] - weights(victim)[n]
-        assert int(torch.linalg.matrix_rank(gap, atol=1e-5)) <= 2
-    models.save(runs[0], tmp_path / "model")
-    assert same(models.load(tmp_path / "model", "cpu"), runs[0])
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "neox", "bert"])
-def test_merged_adapters_say_what_they_said_before_the_merge(
-    kind: str, untrained: LanguageModel
-) -> None:
-    model = tiny_model(kind, untrained)
-    plain = copy_of(model)
-    merge = adapt("npo", model, 3, 0)
-    learning = [p for p in model.network.parameters() if p.requires_grad]
-    ids = torch.tensor([[2, 40, 41, 42]])
-    with torch.no_grad():
-        assert torch.equal(model.network(input_ids=ids).logits, plain.network(input_ids=ids).logits)
-        for n, p in enumerate(learning):
-            p.copy_(torch.randn(p.shape, generator=seeded(n)) * 0.05)
-        adapted = model.network(input_ids=ids).logits
-        merge()
-        merged = model.network(input_ids=ids).logits
-    torch.testing.assert_close(merged, adapted, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(merged, plain.network(input_ids=ids).logits, atol=1e-2)
-    assert len(blocks(model)) == 2
-    assert weights(model).keys() == weights(plain).keys()
-
-
-# --- what is refused ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "knob", "value"),
-    [
-        *((name, "steps", -1) for name in (*EVERY, "selective_ascent")),
-        ("npo", "rate", float("nan")),
-        ("npo", "rate", -1e-4),
-        ("npo", "batch", 0),
-        ("npo", "beta", 0.0),
-        ("simnpo", "beta", -1.0),
-        ("grad_diff", "retain_term", "mse"),
-        ("adversarial", "retain_term", ""),
-        ("adversarial", "base", "rmu"),
-        ("adversarial", "layer", -1),
-        ("adversarial", "inner_steps", -1),
-        ("adversarial", "radius", -0.1),
-        ("gradient_ascent", "chunk", -1),
-        ("gradient_ascent", "n", 0),
-        ("gradient_ascent", "min_steps", -1),
-        ("llmu", "answers", 0),
-        ("selective_ascent", "lora_rank", -1),
-        ("retrain", "steps", -1),
-        ("retrain", "batch", 0),
-        ("relearning_ascent", "every", 0),
-        ("anchor_distillation", "reinforce", -1),
-        ("anchor_distillation", "fictitious", False),
-    ],
-)
-def test_a_knob_that_cannot_be_is_refused_by_name(name: str, knob: str, value: object) -> None:
-    with pytest.raises(RequestRejected) as failed:
-        METHODS[name](**{knob: value})
-    assert failed.value.code is Code.POLICY_INVALID
-    assert failed.value.place.endswith(f"option {knob}")
-
-
-@pytest.mark.parametrize("name", [*EVERY, "selective_ascent"])
-def test_a_secret_that_is_the_first_token_has_no_prediction(
-    name: str, victim: LanguageModel, corpus: Corpus
-) -> None:
-    method = METHODS[name](steps=1, rate=1e-4, **LAYER.get(name, {}))
-    own = corpus.forget[0]
-    bare = replace(own, ids=own.ids[1:], sensitive=(True,) + (False,) * (len(own) - 2))
-    span = replace(own.spans[1], start=0, end=1)
-    first = replace(bare, spans=(span,))
-    with pytest.raises(UnlearningFailed) as failed:
-        method.unlearn(victim, replace(corpus, forget=(first,)))
-    assert failed.value.code is Code.NO_SPANS
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_a_secret_that_is_the_first_token_is_skipped_and_counted(
-    name: str, victim: LanguageModel, corpus: Corpus
-) -> None:
-    own = corpus.forget[0]
-    first = row(own.ids[1:], (0, 1), text="")
-    options = {"steps": 1, "rate": 1e-4, "spans": True, **LAYER.get(name, {})}
-    found = METHODS[name](**options).unlearn(victim, replace(corpus, forget=(first, own)))
-    alone = METHODS[name](**options).unlearn(victim, replace(corpus, forget=(own,)))
-    assert found.trace.facts["unpredicted"] == 1
-    close = pytest.approx(alone.trace.steps[0]["forget_nll"], rel=0.2)  # the push sees both
-    assert found.trace.steps[0]["forget_nll"] == close
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_without_a_retain_term_nobody_else_is_needed(
-    name: str, victim: LanguageModel, corpus: Corpus
-) -> None:
-    options = {"steps": 1, "rate": 1e-4, "retain_term": "none", **LAYER.get(name, {})}
-    found = METHODS[name](**options).unlearn(victim, replace(corpus, neighbours=()))
-    assert set(found.trace.steps[0]) == {"forget_nll", "secret_nll"}
-
-
-@pytest.mark.parametrize(
-    ("name", "rate", "steps"),
-    [
-        ("grad_diff", 0.1, 1),  # the look after the last step sees it
-        ("grad_diff", 0.1, 4),
-        ("grad_diff", 1.0, 1),
-        ("gradient_ascent", 10.0, 1),  # no neighbours to look at: the weights say it
-    ],
-)
-def test_a_rate_that_breaks_the_model_but_leaves_it_finite_is_a_failure(
-    name: str, rate: float, steps: int, victim: LanguageModel, corpus: Corpus
-) -> None:
-    weights_before = {n: w.clone() for n, w in weights(victim).items()}
-    with pytest.raises(UnlearningFailed) as failed:
-        METHODS[name](rate=rate, steps=steps).unlearn(victim, corpus)
-    assert failed.value.code is Code.METHOD_DIVERGED
-    assert all(torch.equal(w, weights_before[n]) for n, w in weights(victim).items())
-
-
-def test_a_full_device_is_a_failure_with_advice(small: LanguageModel) -> None:
-    with (
-        pytest.raises(UnlearningFailed) as failed,
-        tuning("npo", small, Knobs(), 0) as running,
-    ):
-        running.descend([0], lambda _: full(), rate=1e-4)
-    assert failed.value.code is Code.OUT_OF_MEMORY
-    assert "lora_rank" in failed.value.remedy
-    assert "batch" in failed.value.remedy
-
-
-def full() -> tuple[torch.Tensor, dict[str, float]]:
-    raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 @pytest.mark.parametrize("kind", ["llama", "neox", "bert"])

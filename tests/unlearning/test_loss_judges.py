@@ -12,19 +12,7 @@ import pytest
 import torch
 
 from tests.unlearning import judged
-from tests.unlearning.loss_cases import (
-    ALPHA,
-    BETA,
-    DELTA,
-    LAYER,
-    PUSHED,
-    RADIUS,
-    SIMPLE_BETA,
-    STEPS,
-    WEIGHT,
-    batches,
-    watched,
-)
+from tests.unlearning import loss_cases as cases
 from unlearning.anchors import Generic
 from unlearning.latent import LatentAttack, secret_nll
 from unlearning.losses import ascent, kl_from, npo, simnpo, token_nll
@@ -52,15 +40,15 @@ def golden(name: str) -> Any:
 
 @torch.no_grad()
 def test_the_forget_losses_are_theirs(model: LanguageModel, other: LanguageModel) -> None:
-    for which, batch, mask in batches(model):
+    for which, batch, mask in cases.batches(model):
         nll = token_nll(batch.logits(model), batch.labels)
         reference = token_nll(batch.logits(other), batch.labels)
         found = {
-            f"npo_{which}": npo(nll, reference, mask, BETA),
-            f"npo_{which}_again": npo(nll, reference, mask, BETA),
-            f"simnpo_{which}": simnpo(nll, mask, SIMPLE_BETA, DELTA),
-            f"simnpo_{which}_no_margin": simnpo(nll, mask, SIMPLE_BETA, 0.0),
-            f"wga_{which}": ascent(nll, mask, WEIGHT),
+            f"npo_{which}": npo(nll, reference, mask, cases.BETA),
+            f"npo_{which}_again": npo(nll, reference, mask, cases.BETA),
+            f"simnpo_{which}": simnpo(nll, mask, cases.SIMPLE_BETA, cases.DELTA),
+            f"simnpo_{which}_no_margin": simnpo(nll, mask, cases.SIMPLE_BETA, 0.0),
+            f"wga_{which}": ascent(nll, mask, cases.WEIGHT),
         }
         for name, value in found.items():
             assert float(value) == pytest.approx(golden(name), rel=1e-5), name
@@ -75,17 +63,17 @@ def test_the_kl_is_theirs(model: LanguageModel, other: LanguageModel) -> None:
 
 
 def test_the_push_of_the_latent_attack_is_theirs(model: LanguageModel) -> None:
-    attack = LatentAttack(LAYER, STEPS, RADIUS)
-    for n, (batch, _) in enumerate(watched(model)):
+    attack = LatentAttack(cases.LAYER, cases.STEPS, cases.RADIUS)
+    for n, (batch, _) in enumerate(cases.watched(model)):
         found = attack.push(model, batch, secret_nll(batch), seeded(n)).flatten()[::7]
         torch.testing.assert_close(found, torch.tensor(golden(f"push_{n}")), rtol=1e-3, atol=1e-5)
-    assert n == PUSHED - 1
+    assert n == cases.PUSHED - 1
 
 
 def test_the_labels_of_a_reinforced_model_are_theirs(
     model: LanguageModel, other: LanguageModel
 ) -> None:
-    generic = Generic(other, ALPHA, fictitious=False)
+    generic = Generic(other, cases.ALPHA, fictitious=False)
     for n, row in enumerate(judged.members()):
         (span,) = row.spans
         found = generic.lowered(model, row, span, torch.empty(0)).flatten()[::97]
