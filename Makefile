@@ -6,6 +6,8 @@ export OMP_WAIT_POLICY := passive
 # uv does not read pip's settings: where wheels lie on this machine has to be handed on.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export UV_LINK_MODE := copy
+# Without its cache of bytecode Python compiles Prefect, Presidio and transformers anew in every process: 10 s each.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python

@@ -1,6 +1,7 @@
 """How the suite is shared between two processes: tests that share a world or a trained model stay in one of them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,11 +17,17 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # the groups before xdist reads them, the order last
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         path = Path(item.path)
-        if path.parent.name == "integration":  # one erasure, which takes a minute, serves all files
+        if _integration(item):  # one erasure, which takes a minute, serves all files
             item.add_marker(pytest.mark.xdist_group("integration"))
         if path.parent.name in {"unlearning", "benchmark"}:  # each process trains a victim once
             item.add_marker(pytest.mark.xdist_group(path.name))
+    yield
+    items.sort(key=lambda item: not _integration(item))  # the longest group starts first
+
+
+def _integration(item: pytest.Item) -> bool:
+    return Path(item.path).parent.name == "integration"
