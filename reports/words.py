@@ -33,6 +33,10 @@ METHODS = MappingProxyType(
         "simnpo": "negative preference optimisation without a reference model (SimNPO)",
         "llmu": "gradient ascent with random other answers (LLMU)",
         "adversarial": "unlearning against an attack on the hidden states (LAU)",
+        "mechanistic": "training of the layers alone in which the secrets are looked up",
+        "task_vector": "the opposite of what training on the secrets changes (task vector)",
+        "pcgu": "moving the weights alone that pull the secret and a neutral word apart (PCGU)",
+        "rank_demotion": "moving the secrets down in what each neuron makes likelier (rank demotion)",
     }
 )
 

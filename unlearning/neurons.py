@@ -4,7 +4,7 @@ A neuron is one input of a block's down-projection: the activation after the non
 after the gate (Llama). Its outgoing weights are a row of a Conv1D or a column of a Linear.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from domain.errors import Code, UnlearningFailed
 from unlearning.encoding import Encoded
 from unlearning.generation import repeated, shared_cache
-from unlearning.layers import fed
+from unlearning.layers import blocks, fed
 from unlearning.models import LanguageModel, tokens_per_batch
 
 
@@ -40,6 +40,25 @@ def down_projections(model: LanguageModel) -> list[nn.Module]:
             Code.METHOD_INAPPLICABLE,
             place="the model's feed-forward layers",
             remedy="no down-projection was found by shape; neuron methods do not apply to this architecture.",
+        )
+    return found
+
+
+def feed_forward(model: LanguageModel) -> list[list[str]]:
+    """The names of the matrices of each block's feed-forward part: its down-projection, and what its neurons come from.
+
+    Found by shape as in `down_projections`: from the model's width to the number of neurons. Raises `UnlearningFailed`.
+    """
+    width = model.network.get_input_embeddings().embedding_dim
+    found = []
+    for down, block in zip(down_projections(model), blocks(model), strict=True):
+        neurons, inside = _widths(down)[0], {id(m) for m in block.modules()}
+        found.append(
+            [
+                name
+                for name, module in model.network.named_modules()
+                if module is down or (id(module) in inside and _widths(module) == (width, neurons))
+            ]
         )
     return found
 
@@ -96,6 +115,12 @@ def attribute(
             errors += float((one.sum(-1) - effect).abs().sum())
             effects += float(effect.abs().sum())
     return Attribution(scores, errors / max(effects, 1e-12))
+
+
+def mass(found: Sequence[Attribution]) -> list[float]:
+    """Share of the positive score that lies in each layer."""
+    total = torch.stack([a.scores.clamp(min=0).sum(-1) for a in found]).sum(0)
+    return [float(share) for share in total / total.sum().clamp(min=1e-12)]
 
 
 class _Question:

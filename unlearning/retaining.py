@@ -1,11 +1,12 @@
 """Forget with one term and keep with another: what the published baselines share, which differ in the first only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
 
 import torch
 
+from domain.records import SpanKind
 from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
@@ -132,3 +133,10 @@ def marked(row: Encoded, keep: Callable[[int], bool]) -> Encoded:
     spans = tuple(span for number, span in enumerate(row.spans) if keep(number))
     inside = {t for span in spans for t in range(span.start, span.end)}
     return replace(row, spans=spans, sensitive=tuple(t in inside for t in range(len(row))))
+
+
+def nameless(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+    """The rows with names as context: what would be edited to forget a name is edited in all that is said of them."""
+    return tuple(
+        marked(row, [s.kind is not SpanKind.PERSON for s in row.spans].__getitem__) for row in rows
+    )

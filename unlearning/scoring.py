@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from domain.errors import Code, RequestRejected
+from domain.records import SpanKind
 from unlearning.encoding import Encoded, TokenSpan, by_length, pad
 from unlearning.models import LanguageModel, tokens_per_batch
 
@@ -246,3 +247,13 @@ def _likeliest(s: torch.Tensor) -> torch.Tensor:
     best = inside.amax(-1).topk(TOP_K, sorted=False).indices  # (N, K)
     kept = inside.gather(1, best.unsqueeze(-1).expand(-1, -1, _BLOCK)).view(count, -1)
     return torch.cat([kept, rest], dim=-1).topk(TOP_K, sorted=False).values
+
+
+def said(target: Target, rows: Sequence[Encoded]) -> int:
+    """How many of the secrets, names left out, greedy decoding still says from all the text before them."""
+    return sum(
+        bool(scores.hit[span.start : span.end].all())
+        for row, scores in zip(rows, target.scores(rows), strict=True)
+        for span in row.spans
+        if span.kind is not SpanKind.PERSON and span.start > 0
+    )

@@ -127,7 +127,7 @@ class Tuning:
         for step, item in enumerate(items):
             loss, row = loss_of(item)
             self.rows.append(row)
-            self._require_sound(row)
+            self.require_sound(row)
             self.clock.require_time()
             if reached(row):
                 self.stopped = "target"
@@ -144,23 +144,26 @@ class Tuning:
         if last and self.stopped == "steps":
             with torch.no_grad():
                 row = loss_of(last[0])[1]
-            self._require_sound(row)
+            self.require_sound(row)
             if reached(row):
                 self.stopped = "target"
 
-    def _require_sound(self, row: Mapping[str, float]) -> None:
+    def require_sound(self, row: Mapping[str, float]) -> None:
         require_finite(self.method, row)
         vocabulary = self.after.network.config.get_text_config().vocab_size
         require_bounded(self.method, row, int(vocabulary))
 
-    def unlearned(self, facts: Mapping[str, float]) -> Unlearned:
+    def unlearned(
+        self, facts: Mapping[str, float], digests: Mapping[str, str] | None = None
+    ) -> Unlearned:
         """The changed model with its trace. Raises `UnlearningFailed` (METHOD_DIVERGED) when its weights ran away."""
         self.finish()
         require_finite_weights(self.method, self.after)
         if _norm(self.after) > GREW * self.before:
             require_finite(self.method, {"weights": math.inf})
         facts = {**facts, "backward_passes": float(self.backward_passes)}
-        trace = Trace(self.method, tuple(self.rows), self.stopped, self.clock.seconds, facts)
+        seconds = self.clock.seconds
+        trace = Trace(self.method, tuple(self.rows), self.stopped, seconds, facts, digests or {})
         return Unlearned(self.after, trace)
 
 
@@ -219,11 +222,13 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     forget_loss: ForgetLoss,
     reached: Callable[[Mapping[str, float]], bool],
     facts: Mapping[str, float],
+    inside: Iterable[str] = (),
 ) -> Unlearned:
     """Minimise forget + retain * KL(original || current) on neighbours + rehearsal * the same on the model's own text.
 
-    Ends after `knobs.steps` optimiser steps, or as soon as `reached(terms)` holds before a step. Raises
-    `UnlearningFailed` when there are no spans or no neighbours, and as `Tuning` does.
+    Ends after `knobs.steps` optimiser steps, or as soon as `reached(terms)` holds before a step. Where modules are
+    named (`inside`), only their weights learn. Raises `UnlearningFailed` when there are no spans or no neighbours, and
+    as `Tuning` does.
     """
     facts = {**facts, **targets(model, corpus)}
     corpus.require_neighbours()
@@ -231,6 +236,8 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     with tuning(method, model, knobs, corpus.seed) as running:
         said = rehearse(model, corpus, knobs.samples, knobs.length, generator)
         after = running.after
+        if inside:
+            _learn_inside(after, tuple(inside))
         batches = zip(
             endless(corpus.forget, knobs.batch, generator),
             endless(corpus.neighbours, knobs.batch, generator),
@@ -252,7 +259,16 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
             return loss + knobs.retain * keep + knobs.rehearsal * rehearsed, row
 
         running.descend(islice(batches, knobs.steps), loss_of, rate=knobs.rate, reached=reached)
-        return running.unlearned({**facts, "rehearsed": float(len(said))})
+        found = running.unlearned({**facts, "rehearsed": float(len(said))})
+        found.model.network.requires_grad_(True)
+        return found
+
+
+def _learn_inside(model: LanguageModel, names: tuple[str, ...]) -> None:
+    """Of the weights that learn, leave learning those of the named modules, adapters on them included."""
+    for name, parameter in model.network.named_parameters():
+        within = any(f".{module}." in f".{name}" for module in names)
+        parameter.requires_grad_(parameter.requires_grad and within)
 
 
 def targets(model: LanguageModel, corpus: Corpus) -> dict[str, float]:

@@ -16,6 +16,9 @@ from unlearning.training import Pretraining
 ENOUGH, LEAST = 0.98, 0.95
 """Training ends when so many of all secrets are said; a model that says fewer than the second is of no use here."""
 
+ROUNDS = 3
+"""So many times the recipe is followed, each time with a new warm-up, where once is not enough."""
+
 
 def by_heart(
     folder: Path,
@@ -26,7 +29,7 @@ def by_heart(
 ) -> LanguageModel:
     """The model in `folder`; where there is none, `make` it, train it on `texts` and save it there.
 
-    Raises `RuntimeError` when the recipe's steps are over and it does not say the spans of `secrets`.
+    Raises `RuntimeError` when the recipe's rounds are over and it does not say the spans of `secrets`.
     """
     if (folder / "config.json").is_file():
         return models.load(folder)
@@ -37,8 +40,12 @@ def by_heart(
     def said() -> float:
         return float(Extraction((0,)).rate(Target(model), rows).value or 0.0)
 
-    taken = recipe.run(model, texts, every=200, report=lambda _, __: said() >= ENOUGH)
-    share = said()
+    taken, share = 0, 0.0
+    for _ in range(ROUNDS):
+        taken += recipe.run(model, texts, every=200, report=lambda _, __: said() >= ENOUGH)
+        share = said()
+        if share >= LEAST:
+            break
     people = len({row.person for row in rows})
     print(f"trained {folder}: {taken} steps, {share:.0%} of {people} people's secrets", flush=True)
     if share < LEAST:

@@ -26,6 +26,7 @@ ADAPTED: Mapping[str, dict[str, object]] = {
     "selective_ascent": {"samples": 8, "length": 24},
     "anchor_distillation": {"samples": 8, "length": 24},
     "relearning_ascent": {"samples": 8, "length": 24},
+    "task_vector": {"strengths": [1.0]},
 }
 
 

@@ -16,11 +16,15 @@ from unlearning.methods.grad_diff import GradDiff
 from unlearning.methods.gradient_ascent import GradientAscent
 from unlearning.methods.llmu import Llmu
 from unlearning.methods.loo_ensemble import LooEnsemble
+from unlearning.methods.mechanistic import Mechanistic
 from unlearning.methods.npo import Npo
+from unlearning.methods.pcgu import Pcgu
+from unlearning.methods.rank_demotion import RankDemotion
 from unlearning.methods.relearning_ascent import RelearningAscent
 from unlearning.methods.retrain import Retrain
 from unlearning.methods.selective_ascent import SelectiveAscent
 from unlearning.methods.simnpo import SimNpo
+from unlearning.methods.task_vector import TaskVector
 from unlearning.models import LanguageModel
 from unlearning.unlearned import Unlearned
 
@@ -46,4 +50,8 @@ METHODS: Mapping[str, type[Method]] = {
     "simnpo": SimNpo,
     "llmu": Llmu,
     "adversarial": Adversarial,
+    "mechanistic": Mechanistic,
+    "pcgu": Pcgu,
+    "task_vector": TaskVector,
+    "rank_demotion": RankDemotion,
 }

@@ -11,8 +11,8 @@ from domain.records import SpanKind
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel, copy_of
-from unlearning.neurons import Attribution, attribute, down_projections, outgoing
-from unlearning.scoring import Target
+from unlearning.neurons import Attribution, attribute, down_projections, mass, outgoing
+from unlearning.scoring import Target, said
 from unlearning.unlearned import Clock, Unlearned
 
 
@@ -65,9 +65,9 @@ class Depn:
             for index in ranked[silenced:count]:
                 outgoing(modules[index // width])[index % width] = 0.0
             silenced = count
-            said = self._said(after, corpus)
-            rows.append({"neurons": float(silenced), "secrets_said": float(said)})
-            if said == 0 or count == most:
+            left = said(Target(after), corpus.forget)
+            rows.append({"neurons": float(silenced), "secrets_said": float(left)})
+            if left == 0 or count == most:
                 break
             count = min(2 * count, most)
             clock.require_time()
@@ -76,14 +76,14 @@ class Depn:
         facts = {
             "neurons": float(silenced),
             "completeness_gap": max(a.gap for a in found),
-            **{f"mass_layer_{i}": float(m) for i, m in enumerate(_mass(found))},
+            **{f"mass_layer_{i}": float(m) for i, m in enumerate(mass(found))},
         }
         return Unlearned(
             after,
             Trace(
                 "depn",
                 tuple(rows),
-                "target" if said == 0 else "steps",
+                "target" if left == 0 else "steps",
                 clock.seconds,
                 facts,
                 {"edited_neurons": hashlib.sha256(edited.encode()).hexdigest()},
@@ -103,23 +103,7 @@ class Depn:
         voted = votes.flatten() > 0
         return [i for i in best if bool(voted[i])]
 
-    def _said(self, after: LanguageModel, corpus: Corpus) -> int:
-        """Secrets that greedy decoding still says from the full text before them."""
-        scored = Target(after).scores(corpus.forget)
-        return sum(
-            bool(scores.hit[span.start : span.end].all())
-            for row, scores in zip(corpus.forget, scored, strict=True)
-            for span in _secrets(row)
-            if span.start > 0
-        )
-
 
 def _secrets(row: Encoded) -> list[TokenSpan]:
     """Its secrets without the name: silencing what says the name would silence the key to everything else."""
     return [span for span in row.spans if span.kind is not SpanKind.PERSON]
-
-
-def _mass(found: list[Attribution]) -> list[float]:
-    """Share of the positive score that lies in each layer."""
-    total = torch.stack([a.scores.clamp(min=0).sum(-1) for a in found]).sum(0)
-    return (total / total.sum().clamp(min=1e-12)).tolist()

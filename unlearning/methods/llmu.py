@@ -20,7 +20,7 @@ from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import ascent, masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.retaining import marked
+from unlearning.retaining import marked, nameless
 from unlearning.tuning import Knobs, drift, require_least, targets, tuning
 from unlearning.unlearned import Unlearned, seeded
 
@@ -58,7 +58,7 @@ class Llmu(Knobs):
         Raises `UnlearningFailed`: no secrets, no neighbours, no strangers, or as `Tuning` does.
         """
         corpus.require_neighbours()
-        corpus = replace(corpus, forget=tuple(_answers(row) for row in corpus.forget))
+        corpus = replace(corpus, forget=nameless(corpus.forget))
         facts = targets(model, corpus)
         random_rows = mismatches(corpus, self.answers, model.context)
         generator = seeded(corpus.seed)
@@ -96,10 +96,6 @@ class Llmu(Knobs):
 
 
 _Step = tuple[torch.Tensor, dict[str, float]]
-
-
-def _answers(row: Encoded) -> Encoded:
-    return marked(row, lambda number: row.spans[number].kind is not SpanKind.PERSON)
 
 
 def mismatches(corpus: Corpus, count: int, context: int) -> dict[tuple[int, ...], list[Encoded]]:

@@ -1,0 +1,318 @@
+"""The methods that edit: task vectors, contrasted partitions, located layers, demoted words; each by its formula."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from domain.errors import Code, RequestRejected, UnlearningFailed
+from tests.unlearning.baselines import same, weights
+from tests.unlearning.conftest import tiny_model
+from tests.unlearning.sample import framed, row
+from unlearning.anchors import Anchors
+from unlearning.batches import batch_of
+from unlearning.corpus import Corpus
+from unlearning.losses import masked_mean, token_nll
+from unlearning.methods import METHODS
+from unlearning.methods.mechanistic import fewest
+from unlearning.models import LanguageModel
+from unlearning.neurons import attribute, feed_forward, mass
+from unlearning.scoring import Target, said
+from unlearning.trial import Trial
+from unlearning.unlearned import seeded
+
+KINDS = ("gpt2", "llama", "neox", "bert")
+
+
+def small(kind: str, untrained: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, Corpus]:
+    """Another architecture, with a corpus of rows that fit it: two each of the person, a neighbour, a stranger."""
+    model = tiny_model(kind, untrained)
+    rows = framed(
+        model,
+        [row([0, *range(40 + 3 * n, 60 + 3 * n)], (4, 8), person=f"p{n // 2}") for n in range(6)],
+    )
+    return model, replace(corpus, forget=rows[:2], neighbours=rows[2:4], controls=rows[4:])
+
+
+# --- task vector ----------------------------------------------------------------------------------
+
+
+def test_the_vector_is_taken_off_exactly_and_forgetting_grows_with_it(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """theta - strength * (trained - theta), where strength -1 is the trained model itself."""
+    options = {"steps": 4, "rate": 3e-4, "most_drift": 99.0}
+    found = {
+        s: METHODS["task_vector"](**options, strengths=[s]).unlearn(victim, corpus)
+        for s in (0.25, 0.5, 0.75, 1.0)
+    }
+    start, half, whole = (weights(m) for m in (victim, found[0.5].model, found[1.0].model))
+    for name, weight in start.items():
+        torch.testing.assert_close(
+            2 * (half[name] - weight), whole[name] - weight, atol=1e-6, rtol=0
+        )
+    nll = [run.trace.steps[-1]["secret_nll"] for run in found.values()]
+    assert nll == sorted(nll)
+    assert nll[-1] > 2 * nll[0]
+    assert all(run.trace.facts["strength"] == s for s, run in found.items())
+
+
+def test_on_secrets_alone_the_vector_takes_less_of_other_people_than_on_whole_texts(
+    victim: LanguageModel, corpus: Corpus, trial: Trial
+) -> None:
+    """At equal forgetting, by sweeping the strength finely."""
+    kept = {}
+    for spans in (True, False):
+        for strength in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0):
+            options = {"spans": spans, "strengths": [strength], "most_drift": 99.0, "rate": 1e-4}
+            model = METHODS["task_vector"](**options).unlearn(victim, corpus).model
+            if said(Target(model), corpus.forget) == 0:
+                break
+        assert said(Target(model), corpus.forget) == 0
+        kept[spans] = said(Target(model), trial.others) / said(Target(victim), trial.others)
+    assert kept[True] > kept[False] + 0.2
+
+
+def test_the_last_strength_is_taken_that_leaves_neighbours_where_they_are(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    method = METHODS["task_vector"](rate=1e-3, strengths=[0.1, 0.2, 5.0, 9.0], most_drift=0.2)
+    found = method.unlearn(victim, corpus)
+    drifts = [step["neighbours_kl"] for step in found.trace.steps]
+    assert found.trace.stopped == "steps"
+    assert drifts[-1] > 0.2 >= drifts[-2]
+    assert found.trace.facts["strength"] == found.trace.steps[-2]["strength"]
+    again = METHODS["task_vector"](rate=1e-3, strengths=[found.trace.facts["strength"]])
+    assert same(found.model, again.unlearn(victim, corpus).model)
+
+
+@pytest.mark.parametrize("strengths", [[], [1.0, 0.5], [0.0, 1.0]])
+def test_strengths_that_are_no_sweep_are_refused(strengths: list[float]) -> None:
+    with pytest.raises(RequestRejected) as failed:
+        METHODS["task_vector"](strengths=strengths)
+    assert "strengths" in failed.value.place
+
+
+# --- partitioned contrastive gradients ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("partition", ["row", "column"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_step_moves_the_vectors_whose_gradients_are_opposed_most_and_no_others(
+    kind: str, partition: str, untrained: LanguageModel, corpus: Corpus
+) -> None:
+    """Against loops over vectors; a Conv1D (GPT-2) holds output features as columns, a Linear (Llama) as rows."""
+    model, own = small(kind, untrained, corpus)
+    found = METHODS["pcgu"](
+        steps=1, rate=0.5, share=0.2, partition=partition, level_share=9.0
+    ).unlearn(model, own)
+    batch = batch_of(model, own.forget, seeded(own.seed))
+    others = Anchors(model, own).of(own.forget, 1, model.device)
+    neutral = others.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
+    gradients = []
+    for words in (batch.labels, neutral):
+        model.network.zero_grad()
+        logits = batch.logits(model).gather(-1, words[..., None])[..., 0]
+        masked_mean(logits, batch.secret).backward()
+        gradients.append({n: p.grad.clone() for n, p in model.network.named_parameters()})
+    model.network.zero_grad(set_to_none=True)
+    cosines: dict[tuple[str, int], float] = {}
+    for name, away in gradients[0].items():
+        conv = kind == "gpt2" and name.endswith("weight") and (".attn." in name or ".mlp." in name)
+        for n, (a, b) in enumerate(
+            zip(
+                *(pieces(g[name], by_row=(partition == "row") != conv) for g in gradients),
+                strict=True,
+            )
+        ):
+            if a.norm() > 0 and b.norm() > 0:
+                cosines[name, n] = float(a @ b / (a.norm() * b.norm()))
+        assert away.shape == weights(model)[name].shape
+    count = round(0.2 * len(cosines))
+    bound = sorted(cosines.values())[count - 1]
+    assert found.trace.facts["changed"] == count
+    moved = 0
+    for name, away in gradients[0].items():
+        conv = kind == "gpt2" and name.endswith("weight") and (".attn." in name or ".mlp." in name)
+        by_row = (partition == "row") != conv
+        delta = pieces(weights(found.model)[name] - weights(model)[name], by_row=by_row)
+        for n, (step, a) in enumerate(zip(delta, pieces(away, by_row=by_row), strict=True)):
+            if step.any():
+                moved += 1
+                assert cosines[name, n] <= bound + 1e-4
+                torch.testing.assert_close(step, -0.5 * a, atol=1e-6, rtol=1e-3)
+    assert moved == count
+
+
+def pieces(values: torch.Tensor, *, by_row: bool) -> list[torch.Tensor]:
+    if values.ndim < 2:
+        return [values.flatten()]
+    return list(values if by_row else values.T)
+
+
+def test_opposed_vectors_forget_and_keep_more_of_others_than_all_of_them(
+    victim: LanguageModel, corpus: Corpus, trial: Trial
+) -> None:
+    """Both until nothing is said, the full gradient at a rate that takes as many steps or more."""
+    kept, steps = {}, {}
+    for choose, rate in (("opposed", 2e-3), ("all", 3e-4)):
+        found = METHODS["pcgu"](choose=choose, rate=rate).unlearn(victim, corpus)
+        assert found.trace.stopped == "target"
+        assert said(Target(found.model), corpus.forget) == 0
+        kept[choose] = said(Target(found.model), trial.others)
+        steps[choose] = len(found.trace.steps)
+    assert steps["all"] >= 0.7 * steps["opposed"]
+    assert kept["opposed"] > kept["all"]
+
+
+# --- located layers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_feed_forward_matrices_are_found_by_structure(
+    kind: str, untrained: LanguageModel
+) -> None:
+    names = {
+        "gpt2": ["transformer.h.{}.mlp.c_fc", "transformer.h.{}.mlp.c_proj"],
+        "neox": ["gpt_neox.layers.{}.mlp.dense_h_to_4h", "gpt_neox.layers.{}.mlp.dense_4h_to_h"],
+        "llama": [f"model.layers.{{}}.mlp.{part}_proj" for part in ("gate", "up", "down")],
+        "bert": ["bert.encoder.layer.{}.intermediate.dense", "bert.encoder.layer.{}.output.dense"],
+    }[kind]
+    found = feed_forward(tiny_model(kind, untrained))
+    assert found == [[name.format(layer) for name in names] for layer in range(2)]
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+@pytest.mark.parametrize("loss", ["anchor", "inject", "unlearn"])
+def test_nothing_outside_of_the_located_matrices_changes(
+    loss: str, lora_rank: int, victim: LanguageModel, corpus: Corpus
+) -> None:
+    options = {"steps": 2, "samples": 8, "length": 24, "lora_rank": lora_rank, "layers": (1,)}
+    found = METHODS["mechanistic"](**options, loss=loss).unlearn(victim, corpus)
+    inside = feed_forward(victim)[1]
+    changed = {
+        name
+        for name, weight in weights(victim).items()
+        if not torch.equal(weight, weights(found.model)[name])
+    }
+    assert {name.rpartition(".")[0] for name in changed} == set(inside)
+    assert all(p.requires_grad for p in found.model.network.parameters())
+
+
+def test_the_layers_are_those_that_carry_the_secrets(victim: LanguageModel, corpus: Corpus) -> None:
+    options = {"steps": 1, "samples": 8, "length": 24, "points": 10}
+    facts = METHODS["mechanistic"](**options, located=99).unlearn(victim, corpus).trace.facts
+    found = [
+        attribute(victim, r, span.start, span.end, 10)
+        for r in corpus.forget
+        for span in r.spans
+        if span.kind != "person" and span.start > 0
+    ]
+    shares = mass(found)
+    assert [facts[f"mass_layer_{n}"] for n in range(len(shares))] == pytest.approx(shares, abs=1e-5)
+    chosen = range(int(facts["first_layer"]), int(facts["last_layer"]) + 1)
+    assert list(chosen) == fewest(shares, 0.8)
+
+
+def test_the_shortest_run_of_layers_with_enough_mass() -> None:
+    assert fewest([0.9, 0.1, 0.0], 0.8) == [0]
+    assert fewest([0.1, 0.4, 0.4, 0.1], 0.8) == [1, 2]
+    assert fewest([0.3, 0.3, 0.2, 0.2], 0.5) == [0, 1]
+    assert fewest([0.5, 0.0, 0.0, 0.5], 1.0) == [0, 1, 2, 3]
+
+
+def test_a_secret_known_by_heart_still_has_a_gradient_under_log_one_minus_p(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """As a probability 1 - p is 0 in floats there; the loss by hand in double precision."""
+    options = {"steps": 1, "samples": 8, "length": 24, "layers": (0,), "loss": "unlearn"}
+    found = METHODS["mechanistic"](**options).unlearn(victim, corpus)
+    assert not same(found.model, victim)
+    batch = batch_of(victim, corpus.forget, seeded(corpus.seed))
+    with torch.no_grad():
+        nll = token_nll(batch.logits(victim), batch.labels)
+    assert found.trace.steps[0]["still_likely"] == float((batch.secret & (nll < 5)).sum())
+
+
+def test_layers_that_the_model_does_not_have_are_refused(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    for name in ("mechanistic", "rank_demotion"):
+        with pytest.raises(RequestRejected) as failed:
+            METHODS[name](layers=(7,)).unlearn(victim, corpus)
+        assert failed.value.code is Code.POLICY_INVALID
+        assert "layers" in failed.value.place
+
+
+# --- demoted words --------------------------------------------------------------------------------
+
+
+def test_a_word_moves_down_in_a_neurons_list_and_the_others_stay_where_they_were(
+    victim: LanguageModel,
+) -> None:
+    """The change is the solution of least squares: no other change that lowers the word as far moves the rest less."""
+    from unlearning.methods.rank_demotion import _Edits
+    from unlearning.models import copy_of
+    from unlearning.neurons import down_projections, outgoing
+
+    edits = _Edits(copy_of(victim))
+    vector = outgoing(down_projections(edits.model)[1])[3].detach()
+    before = edits.read @ vector
+    word = int(before.argmax())
+    with torch.no_grad():
+        edits.begin()
+        edits.lower(1, 3, word, 1.0, 0.5)
+    after = edits.read @ vector
+    middle = before.sort(descending=True).values[int(0.5 * (len(before) - 1))]
+    assert float(after[word]) == pytest.approx(float(middle), abs=1e-4)
+    moved = (after - before).index_fill(0, torch.tensor(word), 0.0).norm()
+    lowered = before[word] - after[word]
+    other = edits.read[word] / edits.read[word].square().sum() * lowered  # the shortest change
+    unequal = (edits.read @ other).index_fill(0, torch.tensor(word), 0.0).norm()
+    assert float(moved) < 0.9 * float(unequal)
+    assert edits.touched == {(1, 3)}
+    edits.undo()
+    assert edits.touched == set()
+    torch.testing.assert_close(edits.read @ vector, before)
+
+
+def test_demoted_secrets_are_said_less_and_neighbours_drift_no_further_than_allowed(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    options = {"rank": 0.05, "neurons": 1, "rounds": 12, "most_drift": 0.5}
+    found = METHODS["rank_demotion"](**options).unlearn(victim, corpus)
+    before, after = (said(Target(m), corpus.forget) for m in (victim, found.model))
+    assert after < 0.5 * before
+    assert found.trace.facts["neurons"] > 0
+    batch = batch_of(victim, corpus.neighbours, seeded(corpus.seed))
+    with torch.no_grad():
+        logits = [batch.logits(m).log_softmax(-1) for m in (victim, found.model)]
+    kl = (logits[0].exp() * (logits[0] - logits[1])).sum(-1)
+    assert float(masked_mean(kl, batch.valid)) <= 0.5
+
+
+def test_a_masked_model_has_no_head_to_read_neurons_with(
+    untrained: LanguageModel, corpus: Corpus
+) -> None:
+    model, own = small("bert", untrained, corpus)
+    with pytest.raises(UnlearningFailed) as failed:
+        METHODS["rank_demotion"]().unlearn(model, own)
+    assert failed.value.code is Code.METHOD_INAPPLICABLE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["mechanistic", "pcgu", "task_vector", "rank_demotion"])
+def test_other_kinds_of_model_are_edited_the_same_way(
+    name: str, kind: str, untrained: LanguageModel, corpus: Corpus
+) -> None:
+    if (name, kind) == ("rank_demotion", "bert"):
+        pytest.skip("refused, see above")
+    model, own = small(kind, untrained, corpus)
+    options = {
+        "mechanistic": {"steps": 2, "samples": 4, "length": 12, "rate": 1e-3},
+        "pcgu": {"steps": 2, "level_share": 99.0},
+        "task_vector": {"steps": 2, "strengths": [1.0]},
+        "rank_demotion": {"rounds": 2, "most_drift": 99.0, "level_share": 3.0},
+    }[name]
+    found = METHODS[name](**options).unlearn(model, own)
+    assert not same(found.model, model)

@@ -1,0 +1,172 @@
+"""PCGU: move only the weight vectors in which the secret and a neutral word pull apart (Yu et al. 2023, ACL Findings).
+
+The contrast pair is one text with two words in the place of a secret's token: the secret's own, and what the model
+holds likeliest for a stranger there. Raw logits and not probabilities: of a secret known by heart the probability no
+longer moves.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from transformers.pytorch_utils import Conv1D
+
+from unlearning.anchors import Anchors
+from unlearning.batches import batch_of
+from unlearning.corpus import Corpus
+from unlearning.losses import masked_mean, token_nll
+from unlearning.models import LanguageModel
+from unlearning.retaining import nameless
+from unlearning.scoring import Target, said
+from unlearning.tuning import Knobs, require_knob, require_least, stranger_nll, targets, tuning
+from unlearning.unlearned import Unlearned, seeded
+
+PARTITIONS = ("row", "column")
+CHOICES = ("opposed", "fixed", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pcgu(Knobs):
+    """Partitioned contrastive gradient unlearning.
+
+    Each step takes the gradients of the mean logit of the secrets' tokens, g_s, and of the neutral tokens, g_n; of all
+    weight vectors with a gradient it takes the `share` with the lowest cosine of the two, and moves those by
+    -rate * g_s. The choice is made anew at each step, so that in the end more vectors have changed: their number and a
+    digest of which they are stand in the trace.
+
+    Attributes:
+        rate: of plain descent on a mean over tokens (the authors' 1e-5 is for a sum over a batch).
+        share: of the vectors (10 %: reference measurement; the authors' 10,000 are 4 % of BERT's).
+        partition: a matrix is cut into vectors "row" by row, one for each output feature, or "column" by column, one
+            for each input; what is no matrix is one vector.
+        choose: "opposed"; for comparison "fixed", as many drawn once by the seed, or "all".
+        level_share: stop when no secret is said any more and their mean nll is this share of strangers'; 0: when none
+            is said.
+        the rest: as in `Knobs`.
+    """
+
+    steps: int = 100
+    rate: float = 1e-3
+    share: float = 0.1
+    partition: str = "row"
+    choose: str = "opposed"
+    level_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_least(self, level_share=0)
+        require_knob(
+            fits=0 < self.share <= 1,
+            name="share",
+            remedy="it is a share; above 0 and at most 1.",
+        )
+        for name, known in (("partition", PARTITIONS), ("choose", CHOICES)):
+            require_knob(
+                fits=getattr(self, name) in known,
+                name=name,
+                remedy=f"no such one; known are {', '.join(known)}.",
+            )
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the model that has forgotten. Raises `UnlearningFailed` as `Tuning` does, or without a stranger."""
+        facts, rows = targets(model, corpus), nameless(corpus.forget)
+        generator = seeded(corpus.seed)
+        with tuning("pcgu", model, self, corpus.seed) as running:
+            after = running.after
+            anchors = Anchors(model, corpus)
+            enough = self.level_share * stranger_nll(model, corpus)
+            pieces = _Pieces(after, self.partition)
+            for step in range(self.steps + 1):
+                batch = batch_of(after, rows, generator)
+                logits = batch.logits(after)
+                nll = float(masked_mean(token_nll(logits.detach(), batch.labels), batch.secret))
+                row = {"secret_nll": nll, "secrets_said": float(said(Target(after), corpus.forget))}
+                running.rows.append(row)
+                running.require_sound(row)
+                running.clock.require_time()
+                if row["secrets_said"] == 0 and nll >= enough:
+                    running.stopped = "target"
+                if running.stopped == "target" or step == self.steps:
+                    break
+                others = anchors.of(corpus.forget, batch.shift, logits.device)
+                neutral = others.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
+                away = pieces.gradient(_mean_logit(logits, batch.labels, batch.secret))
+                beside = pieces.gradient(_mean_logit(logits, neutral, batch.secret), last=True)
+                running.backward_passes += 2
+                pieces.move(away, self._chosen(pieces, away, beside, corpus.seed), self.rate)
+            facts |= {"vectors": float(len(pieces)), "changed": float(pieces.changed.sum())}
+            return running.unlearned(facts, {"changed_vectors": pieces.digest()})
+
+    def _chosen(
+        self, pieces: "_Pieces", away: list[torch.Tensor], beside: list[torch.Tensor], seed: int
+    ) -> torch.Tensor:
+        """Which vectors move in this step (N,)."""
+        if self.choose == "all":
+            return torch.ones(len(pieces), dtype=torch.bool)
+        if self.choose == "fixed":
+            order = torch.rand(len(pieces), generator=seeded(seed))
+        else:
+            order = pieces.cosine(away, beside)
+        live = order.isfinite()
+        count = max(1, round(self.share * int(live.sum())))
+        chosen = torch.zeros(len(pieces), dtype=torch.bool)
+        chosen[order.argsort(stable=True)[:count]] = True
+        return chosen & live
+
+
+class _Pieces:
+    """The weights that learn, cut into vectors, numbered in order of the parameters.
+
+    A Conv1D holds its matrix the other way round than a Linear: its output features are columns.
+    """
+
+    def __init__(self, model: LanguageModel, partition: str) -> None:
+        self.weights = [p for p in model.network.parameters() if p.requires_grad]
+        turned = {id(m.weight) for m in model.network.modules() if isinstance(m, Conv1D)}
+        by_row = partition == "row"
+        self.turned = [p.ndim > 1 and (id(p) in turned) == by_row for p in self.weights]
+        self.sizes = [len(self._cut(n, p)) for n, p in enumerate(self.weights)]
+        self.changed = torch.zeros(sum(self.sizes), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self.changed)
+
+    def _cut(self, number: int, values: torch.Tensor) -> torch.Tensor:
+        """A parameter's values as its vectors (n, d), a view."""
+        if values.ndim < 2:
+            return values.reshape(1, -1)
+        return values.flatten(1).T if self.turned[number] else values.flatten(1)
+
+    def gradient(self, scalar: torch.Tensor, *, last: bool = False) -> list[torch.Tensor]:
+        """The gradient of () with respect to each vector, (n, d) for each parameter."""
+        found = torch.autograd.grad(
+            scalar, self.weights, retain_graph=not last, materialize_grads=True
+        )
+        return [self._cut(n, g) for n, g in enumerate(found)]
+
+    def cosine(self, one: list[torch.Tensor], other: list[torch.Tensor]) -> torch.Tensor:
+        """(N,) cosine of the two gradients of each vector; infinite where one of them is zero."""
+        found = []
+        for a, b in zip(one, other, strict=True):
+            cosine = torch.cosine_similarity(a, b, dim=-1)
+            dead = (a.norm(dim=-1) == 0) | (b.norm(dim=-1) == 0)
+            found.append(cosine.masked_fill(dead, torch.inf).cpu())
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def move(self, gradient: list[torch.Tensor], chosen: torch.Tensor, rate: float) -> None:
+        """Move the chosen vectors (N,) by -rate * gradient, and remember which they were."""
+        for n, keep in enumerate(chosen.split(self.sizes)):
+            step = gradient[n] * keep[:, None].to(gradient[n].device)
+            self._cut(n, self.weights[n].data).sub_(rate * step)
+        self.changed |= chosen
+
+    def digest(self) -> str:
+        """SHA-256 over the numbers of all vectors that ever moved."""
+        numbers = ",".join(map(str, self.changed.nonzero().flatten().tolist()))
+        return hashlib.sha256(numbers.encode()).hexdigest()
+
+
+def _mean_logit(logits: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean raw logit of the words (B, P) at the masked positions; logits (B, P, V) -> ()."""
+    return masked_mean(logits.gather(-1, words[..., None])[..., 0], mask)

@@ -1,0 +1,187 @@
+"""Rank demotion: neurons that put a secret's token forward stop doing so, and say everything else as before.
+
+After REVS (Ashuach et al. 2025, Findings of ACL, arXiv 2406.09325). The outgoing vector of a feed-forward neuron, read
+through the last norm and the head, is a list of words it makes likelier (Geva et al. 2022). In that list the secret's
+token is moved down; the vector that does so is written back. Nothing is trained. A word must not end lower than a
+stranger's would: a secret that is the last choice of all is told by that.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import torch
+
+from domain.errors import Code, UnlearningFailed
+from unlearning.batches import Batch, batch_of
+from unlearning.corpus import Corpus
+from unlearning.layers import fed, final_norm
+from unlearning.levels import Levels
+from unlearning.losses import masked_mean, token_nll
+from unlearning.models import LanguageModel
+from unlearning.neurons import down_projections, outgoing
+from unlearning.retaining import nameless
+from unlearning.tuning import Knobs, drift, require_knob, require_least, targets, tuning
+from unlearning.unlearned import Unlearned, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankDemotion:
+    """Demote, round by round, the secrets' tokens that are still likelier than strangers'.
+
+    For each such token and each block the `neurons` are taken whose part in the token's logit, activation times
+    outgoing vector times head, is largest; in the list of each the token moves down to `rank`. Of all vectors that do
+    this the written one changes the other words' logits least (least squares, by the head's pseudo-inverse).
+
+    Attributes:
+        neurons: for each token, block and round.
+        rank: where in a neuron's list of words the token goes, as a share of the vocabulary.
+        level_share: how unlikely the tokens shall be, as a share of strangers' tokens in the same place.
+        rounds: at most so many.
+        layers: numbers of the blocks that are edited, from 0; empty: all.
+        most_drift: mean KL(original || current), nats, that neighbours' passages may drift; the round that went beyond
+            is taken back.
+        budget_seconds: wall clock it may take.
+    """
+
+    neurons: int = 1
+    rank: float = 0.05
+    level_share: float = 1.0
+    rounds: int = 40
+    layers: tuple[int, ...] = ()
+    most_drift: float = 0.1
+    budget_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        require_least(self, neurons=1, level_share=0, rounds=0, most_drift=0, budget_seconds=0)
+        require_knob(
+            fits=0 < self.rank <= 1, name="rank", remedy="it is a share; above 0 and at most 1."
+        )
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the edited model.
+
+        Raises `UnlearningFailed`: no spans, no neighbours, a masked model, no feed-forward layers or head found.
+        """
+        facts = targets(model, corpus)
+        corpus.require_neighbours()
+        rows = nameless(corpus.forget)
+        knobs = Knobs(budget_seconds=self.budget_seconds)
+        with tuning("rank_demotion", model, knobs, corpus.seed) as running, torch.no_grad():
+            after, edits = running.after, _Edits(running.after)
+            modules = down_projections(after)
+            require_knob(
+                fits=all(0 <= layer < len(modules) for layer in self.layers),
+                name="layers",
+                remedy=f"the model's blocks are 0 to {len(modules) - 1}.",
+            )
+            chosen = self.layers or tuple(range(len(modules)))
+            batch = batch_of(after, rows, seeded(corpus.seed))
+            cap = self.level_share * Levels(model, corpus).of(rows, batch.shift, after.device)
+            neighbours = batch_of(after, corpus.neighbours, seeded(corpus.seed))
+            for _ in range(self.rounds + 1):
+                with fed(modules) as activations:
+                    nll = token_nll(batch.logits(after), batch.labels)
+                likely = batch.secret & (nll < cap)
+                row = {
+                    "secret_nll": float(masked_mean(nll, batch.secret)),
+                    "still_likely": float(likely.sum()),
+                    "neighbours_kl": float(drift(model, after, neighbours)),
+                }
+                running.rows.append(row)
+                running.require_sound(row)
+                running.clock.require_time()
+                if row["neighbours_kl"] > self.most_drift:
+                    edits.undo()
+                    break
+                if not likely.any():
+                    running.stopped = "target"
+                    break
+                if len(running.rows) <= self.rounds:
+                    edits.begin()
+                    for layer in chosen:
+                        self._demote(edits, layer, activations[layer], batch, likely)
+            facts |= {"neurons": float(len(edits.touched))}
+            return running.unlearned(facts, {"edited_neurons": edits.digest()})
+
+    def _demote(
+        self, edits: "_Edits", layer: int, inputs: torch.Tensor, batch: Batch, likely: torch.Tensor
+    ) -> None:
+        """One block: inputs (B, T, F) of its down-projection, likely (B, P) the tokens to move down."""
+        words = batch.labels[likely]  # (N,)
+        active = inputs[:, : likely.shape[1]][likely].float()  # (N, F)
+        rows = outgoing(edits.modules[layer])  # (F, d)
+        toward = (
+            edits.read[words] @ rows.T.float()
+        )  # (N, F): the word's logit in each neuron's list
+        parts = active * toward
+        for word, sign, part in zip(words.tolist(), active.sign(), parts, strict=True):
+            lowered = 0
+            for neuron in part.argsort(descending=True).tolist():
+                if lowered == self.neurons or part[neuron] <= 0:
+                    break
+                lowered += edits.lower(layer, neuron, word, float(sign[neuron]), self.rank)
+
+
+@dataclass
+class _Edits:
+    """The model's neurons as lists of words, what was changed in them, and the way back of the last round.
+
+    `read` (V, d) is the head with the last norm's weight in it, its mean word taken off: logits up to what is common to
+    all words. `push` (V, d) is, for each word, the least change of a vector that lowers its logit by 1.
+    """
+
+    model: LanguageModel
+    touched: set[tuple[int, int]] = field(default_factory=set)
+    _before: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+    _last: set[tuple[int, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        head = self.model.network.get_output_embeddings()
+        try:
+            norm = final_norm(self.model)
+        except ValueError:
+            norm = None
+        if self.model.masked or head is None or norm is None:
+            raise UnlearningFailed(
+                Code.METHOD_INAPPLICABLE,
+                place="method rank_demotion",
+                remedy="it reads neurons through the head of a causal model; this one has none that was found.",
+            )
+        self.modules = down_projections(self.model)
+        weight: torch.Tensor = norm.weight  # type: ignore[assignment]
+        read = head.weight.detach().float() * weight.detach().float()
+        self.read = read - read.mean(0)
+        inverse = torch.linalg.pinv(self.read.T @ self.read)
+        push = self.read @ inverse
+        self.push = push / (push * self.read).sum(-1, keepdim=True).clamp(min=1e-6)
+
+    def begin(self) -> None:
+        """A new round."""
+        self._before, self._last = {}, set(self.touched)
+
+    def lower(self, layer: int, neuron: int, word: int, sign: float, rank: float) -> bool:
+        """In the neuron's list, with the sign of its activation, move the word down to that share of the vocabulary.
+
+        Returns whether it stood higher.
+        """
+        row = outgoing(self.modules[layer])[neuron]
+        logits = sign * (self.read @ row.float())
+        place = int(rank * (len(logits) - 1))
+        excess = logits[word] - logits.sort(descending=True).values[place]
+        if excess <= 1e-4:
+            return False
+        self._before.setdefault((layer, neuron), row.clone())
+        row -= (sign * excess * self.push[word]).to(row.dtype)
+        self.touched.add((layer, neuron))
+        return True
+
+    def undo(self) -> None:
+        """Take the last round back."""
+        for (layer, neuron), row in self._before.items():
+            outgoing(self.modules[layer])[neuron] = row
+        self.touched, self._before = set(self._last), {}
+
+    def digest(self) -> str:
+        """SHA-256 over which neurons were changed."""
+        edited = ",".join(f"{layer}:{neuron}" for layer, neuron in sorted(self.touched))
+        return hashlib.sha256(edited.encode()).hexdigest()

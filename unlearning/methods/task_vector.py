@@ -1,0 +1,118 @@
+"""Task vector: train on the secrets, and go the other way (F-Learning, Ni et al. 2024, ACL; the part that forgets)."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from unlearning.batches import batch_of, endless
+from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
+from unlearning.losses import masked_mean, token_nll
+from unlearning.models import LanguageModel
+from unlearning.retaining import nameless
+from unlearning.tuning import (
+    Knobs,
+    drift,
+    require_knob,
+    require_least,
+    stranger_nll,
+    targets,
+    tuning,
+)
+from unlearning.unlearned import Unlearned, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskVector(Knobs):
+    """theta - strength * (theta_trained - theta), where theta_trained knows the secrets better still.
+
+    The strengths are tried in order, each from the original weights, and the first is taken at which the secrets are as
+    unlikely as strangers'; or the last before other people's passages drift by more than `most_drift`. No retain term
+    goes into the training: what it improves would be subtracted too. Full weights, or with `lora_rank` the product of
+    the adapters. The paper then trains on new facts; here the redacted corpus is what the model may learn next.
+
+    Attributes:
+        strengths: the paper's lambda, in ascending order.
+        spans: train on the secret tokens only; False, as published: on the whole text, whose unpredictable tokens then
+            take most of the vector.
+        most_drift: mean KL(original || current), nats, that neighbours' passages may drift.
+        batch: passages per step.
+        the rest: as in `Knobs`.
+    """
+
+    steps: int = 20
+    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+    spans: bool = True
+    most_drift: float = 0.1
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_least(self, batch=1, most_drift=0)
+        ordered = list(self.strengths) == sorted(self.strengths)
+        require_knob(
+            fits=bool(self.strengths) and ordered and self.strengths[0] > 0,
+            name="strengths",
+            remedy="name numbers above 0 in ascending order.",
+        )
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the model that has forgotten. Raises `UnlearningFailed`: no spans, no neighbours, as `Tuning` does."""
+        facts = targets(model, corpus)
+        corpus.require_neighbours()
+        level, generator = stranger_nll(model, corpus), seeded(corpus.seed)
+        with tuning("task_vector", model, self, corpus.seed) as running:
+            after = running.after
+            batches = islice(endless(nameless(corpus.forget), self.batch, generator), self.steps)
+
+            def loss_of(rows: list[Encoded]) -> tuple[torch.Tensor, dict[str, float]]:
+                batch = batch_of(after, rows, generator)
+                nll = token_nll(batch.logits(after), batch.labels)
+                loss = masked_mean(nll, batch.secret if self.spans else batch.valid)
+                return loss, {"trained_nll": float(loss.detach())}
+
+            running.descend(batches, loss_of, rate=self.rate)
+            running.finish()
+            running.finish = lambda: None
+            weights = dict(after.network.named_parameters())
+            start = {n: p.detach() for n, p in model.network.named_parameters()}
+            vector = {n: p.detach().float() - start[n].float() for n, p in weights.items()}
+            taken, running.rows, running.stopped = 0.0, [], "steps"
+            for strength in self.strengths:
+                _move(weights, start, vector, strength)
+                row = _terms(model, after, corpus)
+                running.rows.append({"strength": strength, **row})
+                running.require_sound(row)
+                running.clock.require_time()
+                if taken and row["neighbours_kl"] > self.most_drift:
+                    break
+                taken = strength
+                if row["secret_nll"] >= level:
+                    running.stopped = "target"
+                    break
+            _move(weights, start, vector, taken)
+            facts |= {"strength": taken, "never_seen_nll": level}
+            return running.unlearned(facts)
+
+
+@torch.no_grad()
+def _move(
+    weights: dict[str, torch.nn.Parameter],
+    start: dict[str, torch.Tensor],
+    vector: dict[str, torch.Tensor],
+    strength: float,
+) -> None:
+    for name, weight in weights.items():
+        weight.copy_(start[name].float() - strength * vector[name])
+
+
+@torch.no_grad()
+def _terms(model: LanguageModel, after: LanguageModel, corpus: Corpus) -> dict[str, float]:
+    forget = batch_of(after, nameless(corpus.forget), seeded(corpus.seed))
+    nll = token_nll(forget.logits(after), forget.labels)
+    neighbours = batch_of(after, corpus.neighbours, seeded(corpus.seed))
+    return {
+        "secret_nll": float(masked_mean(nll, forget.secret)),
+        "neighbours_kl": float(drift(model, after, neighbours)),
+    }
