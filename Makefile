@@ -13,7 +13,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume methods methods-gpu attack-speed verdict-power clean
+.PHONY: setup demo test test-fast check lume methods methods-gpu attack-speed verdict-power bench-detect ner clean
 
 setup: $(READY)
 
@@ -55,6 +55,12 @@ attack-speed: $(READY)  ## what attacking costs, beside one forward pass: out/at
 
 verdict-power: $(READY)  ## how often the verdict is wrong, over forty small models: out/verdict-power.json
 	$(PYTHON) -m tests.benchmark.verdict_power
+
+bench-detect: $(READY)  ## what the search finds, whom it touches, how fast it is: out/bench-detect.json (minutes)
+	$(PYTHON) -m tests.benchmark.detect
+
+ner: $(READY)  ## train the embedded name finder again: detectors/names/ (a quarter of an hour)
+	$(PYTHON) -m detectors.ner
 
 clean:
 	rm -rf out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -31,6 +31,8 @@ _KINDS: dict[str, SpanKind] = {
 """Presidio's entity names; every other one that ends up here is a number."""
 _PREDEFINED = ("PhoneRecognizer", "CreditCardRecognizer", "IbanRecognizer", "IpRecognizer")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+EMBEDDED = "embedded"
+NAMES = Path(__file__).parent / "names"
 _IGNORED = frozenset({"LOCATION", "NRP", "ORGANIZATION", "URL", "DATE_TIME"})
 """What no request asks for: places and times by themselves are nobody's secret."""
 _PEOPLE = frozenset({"PERSON", "PER"})
@@ -46,8 +48,9 @@ class PresidioDetector:
     """Finds what looks like personal data, whoever's it is: the owner is always UNCERTAIN.
 
     Args:
-        model: a spaCy pipeline for names of people, installed or on disk. Empty: none, and names are
-            low-confidence candidates by their capitals.
+        model: a spaCy pipeline for names of people, installed or on disk; `embedded` is the small one
+            that `make ner` trains. Empty: none, and names are low-confidence candidates by their
+            capitals.
         language: of the pipeline.
         regions: ISO 3166 codes by which phone numbers without a country prefix are recognised; each
             costs a pass.
@@ -204,6 +207,14 @@ def _pipeline(model: str) -> Any:
 
     if not model:
         return None
+    if model == EMBEDDED:
+        if not NAMES.is_dir():
+            raise RequestRejected(
+                Code.POLICY_INVALID,
+                place="detectors.presidio.model",
+                remedy="the embedded name finder is not there; train it once with make ner",
+            )
+        return spacy.load(NAMES)
     if spacy.util.is_package(model) or Path(model).is_dir():
         return spacy.load(model, exclude=_NOT_NEEDED)
     raise RequestRejected(
