@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
 
 from detectors import columns, reading
 from domain.errors import Code, RequestRejected
@@ -23,16 +22,50 @@ _MANIFEST_LINE = re.compile(rb"[0-9a-f]{64} \d+ [^\n]+\n")
 _NAMED = 10  # corrupt rows named one by one; all are counted
 
 
-class Batch(NamedTuple):
-    """Texts of one file, with their rows from 1."""
+class Batch:
+    """Rows of one file, parsed when they are first asked for.
 
-    name: str
-    rows: Sequence[int]
-    texts: Sequence[str]
+    Args:
+        name: the file, as references write it.
+        part: the rows.
+
+    """
+
+    def __init__(self, name: str, part: reading.Part) -> None:
+        self._name = name
+        self._part = part
+        self._rows: tuple[Sequence[int], list[str]] | None = None
+        self.corrupt: list[int] = []
+
+    @property
+    def digest(self) -> bytes:
+        """Batches with the same digest have the same texts."""
+        return self._part.digest()
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the rows that can be read; the others' numbers go to `corrupt`."""
+        return self._read()[1]
+
+    @property
+    def was_read(self) -> bool:
+        """Whether anybody asked for the texts."""
+        return self._rows is not None
 
     def document(self, place: int) -> Document:
         """One of them as a document."""
-        return Document(f"{self.name}#{self.rows[place]}", Secret(self.texts[place]))
+        numbers, texts = self._read()
+        return Document(f"{self._name}#{numbers[place]}", Secret(texts[place]))
+
+    def _read(self) -> tuple[Sequence[int], list[str]]:
+        if self._rows is None:
+            numbers, texts = self._part.rows()
+            if None in texts:
+                rows = list(zip(numbers, texts, strict=True))
+                self.corrupt = [number for number, text in rows if text is None]
+                numbers = [number for number, text in rows if text is not None]
+            self._rows = numbers, [text for text in texts if text is not None]
+        return self._rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +104,9 @@ class CorpusFiles:
         """Every text in the order of the files, read once. What was taken from here is good for
         nothing until the end is reached: only then it is known that every row could be read.
 
+        A batch is counted and checked once its texts were asked for: whoever does not ask must know
+        from before that it has texts, and that every row of it can be read.
+
         Raises `RequestRejected`: CORPUS_CORRUPT with the number of unreadable rows and the first
         ten of them, CORPUS_EMPTY when there is no document, CORPUS_UNREADABLE.
         """
@@ -78,17 +114,12 @@ class CorpusFiles:
         named: list[str] = []
         for file in self.files:
             name = self.name(file)
-            for numbers, texts in self._read(file, name):
-                if None in texts:
-                    rows = list(zip(numbers, texts, strict=True))
-                    bad = [n for n, text in rows if text is None]
-                    corrupt += len(bad)
-                    named += [f"{name}#{n}" for n in bad[: _NAMED - len(named)]]
-                    batch = Batch(name, *_unzip([(n, t) for n, t in rows if t is not None]))
-                else:
-                    batch = Batch(name, numbers, cast("list[str]", texts))
-                count += len(batch.texts)
+            for part in self._read(file, name):
+                batch = Batch(name, part)
                 yield batch
+                count += len(batch.texts) if batch.was_read else 1
+                corrupt += len(batch.corrupt)
+                named += [f"{name}#{n}" for n in batch.corrupt[: _NAMED - len(named)]]
         if corrupt:
             more = f" and {corrupt - len(named)} more" if corrupt > len(named) else ""
             raise RequestRejected(
@@ -104,7 +135,7 @@ class CorpusFiles:
                 remedy="it holds no document; name the file or folder with the training text",
             )
 
-    def _read(self, file: Path, name: str) -> Iterator[reading.Rows]:
+    def _read(self, file: Path, name: str) -> Iterator[reading.Part]:
         """The rows of one file, with every way in which it cannot be read told by its name."""
         try:
             yield from reading.read(file, self.text_field)
@@ -114,7 +145,7 @@ class CorpusFiles:
                 f"it has no column of text named {self.text_field}; set text_field in the catalogue",
             ) from None
         except columns.ArrowBrokenError:
-            yield reading.Rows([1], [None])
+            yield reading.unreadable()
         except reading.BrokenFileError as broken:
             raise RequestRejected(
                 Code.CORPUS_CORRUPT,
@@ -125,10 +156,6 @@ class CorpusFiles:
             raise _unreadable(
                 f"corpus file {name}", "it cannot be read; check that it is there"
             ) from None
-
-
-def _unzip(rows: list[tuple[int, str]]) -> tuple[list[int], list[str]]:
-    return [row for row, _ in rows], [text for _, text in rows]
 
 
 def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:

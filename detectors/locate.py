@@ -2,13 +2,17 @@
 at those.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 from detectors.attribution import attribute
 from detectors.exact import ExactIndex
+from detectors.memory import Memory, Seen, Spans
+from detectors.net import Net
 from detectors.protocol import Detector
 from domain.errors import Code, DetectionFailed, ErasureError, RequestRejected
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
@@ -19,6 +23,16 @@ class Batch(Protocol):
 
     @property
     def texts(self) -> Sequence[str]: ...
+
+    @property
+    def digest(self) -> bytes:
+        """Batches with the same digest have the same texts."""
+        ...
+
+    @property
+    def corrupt(self) -> Sequence[object]:
+        """What of it cannot be read, once the texts were asked for."""
+        ...
 
     def document(self, place: int) -> Document:
         """One of them."""
@@ -66,6 +80,7 @@ def search(
     subjects: Sequence[Subject],
     detectors: Mapping[str, Detector],
     progress: Callable[[int], None] | None = None,
+    memories: Sequence[Memory] = (),
 ) -> list[Located]:
     """Search every text once, for all people together.
 
@@ -75,6 +90,9 @@ def search(
         detectors: by name; one of them is an `ExactIndex`, which decides which documents the others
             see.
         progress: called after each batch with the number of documents searched so far.
+        memories: one for each of the subjects, or none. A batch that all of them know is not searched
+            again; what is found goes into them batch by batch, so that a search that stopped can go
+            on with them.
 
     Returns:
         What was found of each, in the order of the subjects.
@@ -92,19 +110,61 @@ def search(
             remedy="name the detector exact among them: without it nothing says whose a finding is",
             request_ref=subjects[0].request_ref if subjects else "",
         )
-    closer = {name: d for name, d in detectors.items() if d is not index}
-    net = index.net(subjects)
+    look = _Look(subjects, index, {n: d for n, d in detectors.items() if d is not index})
     count = 0
     finds = [_Finds() for _ in subjects]
     for batch in batches:
-        for place, caught in net.catch(batch.texts):
-            document = batch.document(place)
-            for number in caught:
-                finds[number].add(document, _search(document, subjects[number], index, closer))
-        count += len(batch.texts)
+        seen = _recalled(batch, look, memories)
+        for found, one in zip(finds, seen, strict=True):
+            found.add(batch, one.spans)
+        count += seen[0].documents if seen else 0
         if progress is not None:
             progress(count)
+    for memory in memories:
+        memory.finish()
     return [found.located(count) for found in finds]
+
+
+def _recalled(batch: Batch, look: "_Look", memories: Sequence[Memory]) -> list[Seen]:
+    """What is in a batch of each person: what was known, and the rest looked up and remembered."""
+    if not memories:
+        return look.at(batch, range(len(look.subjects)))
+    digest = batch.digest
+    known = [memory.seen(digest) for memory in memories]
+    new = [number for number, seen in enumerate(known) if seen is None]
+    for number, seen in zip(new, look.at(batch, new) if new else (), strict=True):
+        known[number] = seen
+    seen_now = [seen for seen in known if seen is not None]
+    if not batch.corrupt and seen_now[0].documents:
+        for memory, seen in zip(memories, seen_now, strict=True):
+            memory.keep(digest, seen)
+    return seen_now
+
+
+@dataclass(frozen=True, repr=False)
+class _Look:
+    """The search itself, for some people."""
+
+    subjects: Sequence[Subject]
+    index: ExactIndex
+    closer: Mapping[str, Detector]
+
+    @cached_property
+    def net(self) -> Net:
+        """Made for the first batch that has to be looked at."""
+        return self.index.net(self.subjects)
+
+    def at(self, batch: Batch, numbers: Sequence[int]) -> list[Seen]:
+        """What one batch holds of each of these subjects."""
+        wanted: dict[int, Spans] = {number: {} for number in numbers}
+        for place, caught in self.net.catch(batch.texts):
+            document = batch.document(place)
+            for number in caught:
+                if number in wanted:
+                    spans = _search(document, self.subjects[number], self.index, self.closer)
+                    if spans:
+                        wanted[number][place] = tuple(spans)
+        return [Seen(len(batch.texts), spans) for spans in wanted.values()]
 
 
 @dataclass
@@ -115,12 +175,15 @@ class _Finds:
     others: list[SensitiveSpan] = field(default_factory=list)
     uncertain: int = 0
 
-    def add(self, document: Document, spans: list[SensitiveSpan]) -> None:
-        mine = tuple(s for s in spans if s.owner is Owner.SUBJECT)
-        self.uncertain += sum(s.owner is Owner.UNCERTAIN for s in spans)
-        if mine:
-            self.others.extend(s for s in spans if s.owner is Owner.OTHER)
-            self.passages.append(Passage(document.ref, document.text, mine, SUBJECT_LABEL))
+    def add(self, batch: Batch, seen: Spans) -> None:
+        for place, spans in seen.items():
+            self.uncertain += sum(s.owner is Owner.UNCERTAIN for s in spans)
+            if any(s.owner is Owner.SUBJECT for s in spans):
+                document = batch.document(place)
+                named = [replace(span, document=document.ref) for span in spans]
+                mine = tuple(s for s in named if s.owner is Owner.SUBJECT)
+                self.others.extend(s for s in named if s.owner is Owner.OTHER)
+                self.passages.append(Passage(document.ref, document.text, mine, SUBJECT_LABEL))
 
     def located(self, documents: int) -> Located:
         return Located(
@@ -138,9 +201,20 @@ class _AtHand(NamedTuple):
 
     documents: Sequence[Document]
     texts: Sequence[str]
+    corrupt: tuple[()] = ()
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(b"".join(map(_measured, self.texts))).digest()
 
     def document(self, place: int) -> Document:
         return self.documents[place]
+
+
+def _measured(text: str) -> bytes:
+    """The text behind its length, so that no two lists of texts are the same bytes."""
+    written = text.encode("utf-8", "surrogatepass")
+    return len(written).to_bytes(8, "big") + written
 
 
 def in_batches(documents: Iterable[Document]) -> Iterator[_AtHand]:

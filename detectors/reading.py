@@ -1,6 +1,10 @@
-"""One file of a corpus, plain or compressed, read as batches of rows with constant memory."""
+"""One file of a corpus, plain or compressed, read part by part with constant memory."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -18,7 +22,31 @@ class Rows(NamedTuple):
     """Rows of one file: their numbers from 1, and their texts; None for one that cannot be read."""
 
     numbers: Sequence[int]
-    texts: list[str | None]
+    texts: Sequence[str | None]
+
+
+@dataclass(frozen=True, repr=False)
+class Part:
+    """Some rows of one file that follow each other, parsed when they are asked for.
+
+    Attributes:
+        last: the number of the last of them.
+        rows: parses them.
+        content: what they are parsed from, in pieces; with the same content, the same texts.
+
+    """
+
+    last: int
+    rows: Callable[[], Rows]
+    content: Callable[[], Iterable[bytes]]
+
+    def digest(self) -> bytes:
+        """SHA-256 of the content, each piece behind its length in eight bytes."""
+        digest = hashlib.sha256()
+        for piece in self.content():
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+        return digest.digest()
 
 
 class BrokenFileError(ValueError):
@@ -58,7 +86,7 @@ def created(file: Path) -> IO[bytes]:
     return stream
 
 
-def read(file: Path, field: str) -> Iterator[Rows]:
+def read(file: Path, field: str) -> Iterator[Part]:
     """All rows of one file. A null text is an empty one.
 
     Raises `BrokenFileError`, `columns.NoTextColumnError`, `columns.ArrowBrokenError`, `OSError`.
@@ -71,46 +99,68 @@ def read(file: Path, field: str) -> Iterator[Rows]:
     row = 0
     try:
         with opened(file) as stream:
-            for rows in _text(stream) if kind(file) == ".txt" else _lines(stream, field):
-                row = rows.numbers[-1] if rows.numbers else row
-                yield rows
+            for part in _text(stream) if kind(file) == ".txt" else _lines(stream, field):
+                row = part.last
+                yield part
     except OSError:
         if file.suffix in _PACKED and file.is_file():
             raise BrokenFileError(row) from None
         raise
 
 
-def _lines(stream: IO[bytes], field: str) -> Iterator[Rows]:
+def unreadable() -> Part:
+    """A file of which no row can be read."""
+    return Part(1, lambda: Rows([1], [None]), lambda: [b"unreadable"])
+
+
+def _lines(stream: IO[bytes], field: str) -> Iterator[Part]:
     reader, row = Lines(field), 0
     for block in blocks(stream):
-        lines = block.removesuffix(b"\n").split(b"\n")
-        texts = reader.texts(block, lines)
-        numbers: Sequence[int] = range(row + 1, row + len(lines) + 1)
-        if texts is None:
-            numbers = [n for n, line in zip(numbers, lines, strict=True) if line.strip()]
-            texts = [reader.text(line) for line in lines if line.strip()]
-        row += len(lines)
-        yield Rows(numbers, texts)
+        last = row + block.count(b"\n") + (not block.endswith(b"\n"))
+        yield Part(last, partial(_parsed, reader, block, row), partial(_of, b"lines", block))
+        row = last
 
 
-def _text(stream: IO[bytes]) -> Iterator[Rows]:
+def _parsed(reader: Lines, block: bytes, row: int) -> Rows:
+    """The rows of a block of whole lines, with `row` rows before it."""
+    lines = block.removesuffix(b"\n").split(b"\n")
+    texts = reader.texts(block, lines)
+    numbers: Sequence[int] = range(row + 1, row + len(lines) + 1)
+    if texts is None:
+        numbers = [n for n, line in zip(numbers, lines, strict=True) if line.strip()]
+        texts = [reader.text(line) for line in lines if line.strip()]
+    return Rows(numbers, texts)
+
+
+def _text(stream: IO[bytes]) -> Iterator[Part]:
+    content = stream.read()
+    yield Part(1, partial(_decoded, content), partial(_of, b"text", content))
+
+
+def _decoded(content: bytes) -> Rows:
     try:
-        yield Rows([1], [stream.read().decode("utf-8")])
+        return Rows([1], [content.decode("utf-8")])
     except UnicodeDecodeError:
-        yield Rows([1], [None])
+        return Rows([1], [None])
 
 
-def _table(file: Path, field: str) -> Iterator[Rows]:
-    numbers: list[int] = []
-    texts: list[str | None] = []
-    for number, text in columns.texts(file, field):
-        numbers.append(number)
-        texts.append(text or "")
-        if len(numbers) == _ROWS:
-            yield Rows(numbers, texts)
-            numbers, texts = [], []
-    if numbers:
-        yield Rows(numbers, texts)
+def _table(file: Path, field: str) -> Iterator[Part]:
+    row = 0
+    rows = columns.texts(file, field)
+    while texts := [text or "" for _, text in islice(rows, _ROWS)]:
+        numbers = range(row + 1, row + len(texts) + 1)
+        row += len(texts)
+        yield Part(row, partial(Rows, numbers, texts), partial(_cells, texts))
+
+
+def _of(*content: bytes) -> Iterable[bytes]:
+    return content
+
+
+def _cells(texts: list[str]) -> Iterator[bytes]:
+    yield b"cells"
+    for text in texts:
+        yield text.encode("utf-8", "surrogatepass")
 
 
 def whole_lines(file: Path) -> Iterator[bytes]:
