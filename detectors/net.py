@@ -61,7 +61,31 @@ class Net:
         self._whose += [(people, _slip(*key)) for key, people in slips.items()]
         self._solid = list(solid.values())
         written = [*loose, *(pattern for pattern, _ in slips), *days.patterns(known)]
-        self._databases = [_database(written), _database(list(solid))]
+        whose = [*loose.values(), *slips.values()]
+        self._databases = [
+            self._database(written, whose),
+            self._database(list(solid), self._solid),
+        ]
+
+    def _database(self, patterns: list[str], whose: list[People]) -> Any:
+        import hyperscan
+
+        try:
+            return _compiled(patterns)
+        except hyperscan.error:  # its message may quote the pattern
+            raise _broken(self._refused(patterns, whose)) from None
+
+    def _refused(self, patterns: list[str], whose: list[People]) -> str:
+        """The reference of one whose own patterns are refused; empty when only all together are."""
+        import hyperscan
+
+        for number, subject in enumerate(self.subjects):
+            own = [p for p, people in zip(patterns, whose, strict=False) if number in people]
+            try:
+                _compiled(own)
+            except hyperscan.error:
+                return subject.request_ref
+        return ""
 
     def catch(self, texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
         """The texts in which somebody may be, in order, each with the subjects, sorted.
@@ -105,21 +129,19 @@ def _slip(loose: str, near: tuple[str, int]) -> Callable[[bytes, int, int], bool
     return confirm
 
 
-def _database(patterns: list[str]) -> Any:
+def _compiled(patterns: list[str]) -> Any:
+    """A database of these patterns; None without any. Raises `hyperscan.error`."""
     import hyperscan
 
     if not patterns:
         return None
     database = hyperscan.Database()
-    try:
-        database.compile(
-            expressions=[_bounded(pattern).encode() for pattern in patterns],
-            ids=list(range(len(patterns))),
-            elements=len(patterns),
-            flags=[0] * len(patterns),
-        )
-    except hyperscan.error:  # its message may quote the pattern
-        raise _broken() from None
+    database.compile(
+        expressions=[_bounded(pattern).encode() for pattern in patterns],
+        ids=list(range(len(patterns))),
+        elements=len(patterns),
+        flags=[0] * len(patterns),
+    )
     return database
 
 
@@ -145,7 +167,7 @@ def _hits(database: Any, folded: bytes) -> Iterator[tuple[int, int, int, int]]:
         try:
             database.scan(folded, match_event_handler=keep)
         except hyperscan.error:
-            raise _broken() from None
+            raise _broken("") from None
     number = start = at = 0
     for end, pattern in sorted(set(found)):
         passed = folded.count(b"\0", at, end)
@@ -156,9 +178,10 @@ def _hits(database: Any, folded: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield pattern, end, start, number
 
 
-def _broken() -> DetectionFailed:
+def _broken(request_ref: str) -> DetectionFailed:
     return DetectionFailed(
         Code.DETECTOR_BROKE,
         place="the index of identifiers",
         remedy="the pattern matcher refused an identifier; look for one of unusual length",
+        request_ref=request_ref,
     )

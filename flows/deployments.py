@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from domain.errors import Unavailable
+from domain.errors import ErasureError, Unavailable
 from domain.lifecycle import ENDED, Status
 from domain.log import log
 from flows.bench import Stores, open_stores
@@ -33,14 +33,29 @@ WAITING = frozenset(
 
 @flow(name="erasure-batch", persist_result=False, log_prints=False)
 def erasure_batch() -> State[Any]:
-    """Erase all due requests, the most urgent first. One that fails stops no other; the batch then ends Failed."""
+    """Search every corpus once for all due requests, then erase them, the most urgent first.
+
+    One that fails stops no other; the batch then ends Failed.
+    """
     forget_expired()
     refs = due_requests()
+    if len(refs) > 1:
+        _searched_together(refs)
     failed = sum(not _erased(ref) for ref in refs)
     log("batch_ended", total=len(refs), count=failed)
     if failed:
         return Failed(message=f"{failed} of {len(refs)} requests stopped; see: lethe request list")
     return Completed(message=f"{len(refs)} requests")
+
+
+def _searched_together(refs: list[str]) -> None:
+    """Whatever breaks the common search, each request can be searched for by itself."""
+    from flows.search import search_together
+
+    try:
+        search_together(refs)
+    except ErasureError as error:
+        log("search_together_stopped", code=error.code.value)
 
 
 def _erased(ref: str) -> bool:

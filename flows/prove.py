@@ -13,11 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from domain.errors import Code, Unavailable
-from domain.lifecycle import Event, Status
+from domain.lifecycle import ENDED, Event, Status
 from domain.log import log
 from domain.outcomes import CaseFile, ModelErasure, Outcome
 from flows.bench import Bench, now
 from flows.deadlines import due_on
+from flows.memories import forget
 from flows.search import spans_commitment
 from flows.steps import step
 from reports import bundle, keys, verify
@@ -71,6 +72,8 @@ def close(bench: Bench, status: Status) -> None:
     """Write the last event, and only then let go of what the run kept for a restart."""
     bench.stores.ledger.append(bench.ref, _ENDS[status])
     bench.stores.vault.remove(bench.ref, "checkpoint")
+    if status in ENDED:
+        forget(bench.stores, bench.request)
     log("request_ended", request=bench.ref, status=status.value)
 
 

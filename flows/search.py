@@ -1,44 +1,96 @@
-"""Steps on the corpora: find the person, keep the spans in the vault, write the redacted copies."""
+"""Steps on the corpora: find the person, keep the spans in the vault, write the redacted copies.
+
+A batch searches each corpus once for all its requests (`search_together`). What it finds rests in the vault, where the
+run of each request finds it again by the digests of what was read (`memories`): nothing else passes between the two.
+"""
 
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from detectors.corpus import CorpusFiles, open_corpus
-from detectors.locate import search
+from detectors.locate import Located, search
+from detectors.protocol import Detector
 from detectors.redact import RedactedCopy, commitment, redact, verify_redaction
-from domain.errors import Code, DetectionFailed, Unavailable
+from domain.errors import Code, DetectionFailed, ErasureError, Unavailable
 from domain.lifecycle import Event
 from domain.log import log
 from domain.outcomes import CorpusErasure
 from flows import progress
-from flows.bench import Bench
+from flows.bench import Bench, Stores, open_stores
 from flows.copies import Copies, require_same_shape
+from flows.intake import Request, load_request
+from flows.memories import recalled
 from flows.steps import step
+
+
+@step("search_together", broken=DetectionFailed)
+def search_together(refs: list[str]) -> None:
+    """Search every corpus once for all of these requests; the run of each then looks again at what has changed only.
+
+    What fails here stops nobody: the run of each request meets it by itself, and says so in the ledger.
+    """
+    from flows import build
+
+    with open_stores("batch") as stores:
+        requests = [request for ref in refs for request in _loaded(stores, ref)]
+        detectors = build.detectors(stores.policy)
+        for name in sorted({corpus for request in requests for corpus in request.corpora}):
+            _search_for_all(stores, [r for r in requests if name in r.corpora], detectors, name)
+
+
+def _loaded(stores: Stores, ref: str) -> list[Request]:
+    """The request, or none that can be read."""
+    try:
+        return [load_request(ref, stores.vault)]
+    except ErasureError as error:
+        log("left_out", request=ref, code=error.code.value)
+        return []
+
+
+def _search_for_all(
+    stores: Stores, requests: list[Request], detectors: Mapping[str, Detector], name: str
+) -> None:
+    """Search one corpus for them; who cannot be searched for is left out, and the others' search goes on."""
+    while requests:
+        try:
+            search_corpus(stores, requests, detectors, name)
+        except ErasureError as error:
+            log("left_out", request=error.request_ref, corpus=name, code=error.code.value)
+            others = [r for r in requests if r.subject.request_ref != error.request_ref]
+            requests = others if len(others) < len(requests) else []  # else it is nobody's own
+        else:
+            return
+
+
+def search_corpus(
+    stores: Stores, requests: Sequence[Request], detectors: Mapping[str, Detector], name: str
+) -> list[Located]:
+    """Search one corpus for these requests, all together, on from what the vault holds of earlier searches."""
+    entry = stores.catalog.corpus(name)
+    files = open_corpus(entry.path, entry.text_field)
+    with recalled(stores, requests, detectors, name) as memories:
+
+        def advance(done: int) -> None:
+            progress.advance("locate", done)
+            memories.keep_when_due()
+
+        subjects = [request.subject for request in requests]
+        found = search(files.batches(), subjects, detectors, advance, list(memories.of.values()))
+    log("corpus_searched", corpus=name, documents=found[0].documents, count=len(requests))
+    return found
 
 
 @step("locate", broken=DetectionFailed)
 def locate_corpus(bench: Bench, name: str) -> int:
     """Search one corpus and return how many spans of the person it holds."""
     started = time.monotonic()
-    entry = bench.stores.catalog.corpus(name)
-    files = open_corpus(entry.path, entry.text_field)
-    [located] = search(
-        files.batches(),
-        [bench.request.subject],
-        bench.detectors,
-        lambda done: progress.advance("locate", done),
-    )
+    [located] = search_corpus(bench.stores, [bench.request], bench.detectors, name)
     bench.located[name] = located
     bench.seconds[name] = time.monotonic() - started
-    log(
-        "corpus_searched",
-        request=bench.ref,
-        corpus=name,
-        documents=located.documents,
-        spans=len(located.spans),
-    )
+    log("corpus_located", request=bench.ref, corpus=name, spans=len(located.spans))
     return len(located.spans)
 
 

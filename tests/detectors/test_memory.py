@@ -24,6 +24,7 @@ from tests.detectors.test_locate import Broken
 
 UNCERTAIN = "On 4 March 1987 it rained."
 TEXTS = ["The ferry leaves at noon.", CARD, f"{JON} {CARD}", UNCERTAIN, "", "Zo\u00eb Maren Tolvik"]
+MANY = [f"{text} {n}" for n in range(4) for text in TEXTS]
 
 
 class Counted(ExactIndex):
@@ -83,11 +84,11 @@ def test_what_is_remembered_is_what_was_found_and_nothing_is_looked_at_again(
 
 def test_only_the_lines_that_were_added_are_looked_at(tmp_path, maren, counted):
     path = tmp_path / "a.jsonl"
-    lines(path, TEXTS * 4)
+    lines(path, MANY)
     memory = Memory("b")
     look(path, [maren], counted, [memory])
     whole, memory = Counted.looked, again(memory)
-    lines(path, [*TEXTS * 4, CARD])
+    lines(path, [*MANY, CARD])
     found = look(path, [maren], counted, [memory])
     assert 0 < Counted.looked - whole < whole / 2
     assert found == look(path, [maren], {"exact": ExactIndex()})
@@ -127,7 +128,7 @@ def test_lines_and_a_text_with_the_same_bytes_are_not_the_same(tmp_path, maren, 
 
 def test_a_search_that_stopped_goes_on_where_it_was(tmp_path, maren, counted):
     path = tmp_path / "a.jsonl"
-    lines(path, TEXTS * 4)
+    lines(path, MANY)
     memory, batches = Memory("b"), open_corpus(str(path)).batches()
 
     def stop(done):

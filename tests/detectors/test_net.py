@@ -140,7 +140,8 @@ def test_an_identifier_that_no_pattern_takes_is_an_error_without_its_text():
     subject = Subject("er-1", (Identifier(KINDS.NAME, Secret("Maren " + "Tolvik " * 9000)),))
     index = ExactIndex()
     with pytest.raises(DetectionFailed) as caught:
-        index.net([subject])
+        index.net([SUBJECTS[0], subject, SUBJECTS[2]])
+    assert caught.value.request_ref == "er-1"
     assert "olvik" not in caught.value.sentence
     assert caught.value.__cause__ is None
 
