@@ -123,13 +123,12 @@ def _lines(stream: IO[bytes], field: str) -> Iterator[Part]:
 
 def _parsed(reader: Lines, block: bytes, row: int) -> Rows:
     """The rows of a block of whole lines, with `row` rows before it."""
-    lines = block.removesuffix(b"\n").split(b"\n")
-    texts = reader.texts(block, lines)
-    numbers: Sequence[int] = range(row + 1, row + len(lines) + 1)
-    if texts is None:
-        numbers = [n for n, line in zip(numbers, lines, strict=True) if line.strip()]
-        texts = [reader.text(line) for line in lines if line.strip()]
-    return Rows(numbers, texts)
+    texts = reader.texts(block)
+    if texts is not None:
+        return Rows(range(row + 1, row + len(texts) + 1), texts)
+    lines = enumerate(block.removesuffix(b"\n").split(b"\n"), start=row + 1)
+    full = [(number, line) for number, line in lines if line.strip()]
+    return Rows([number for number, _ in full], [reader.text(line) for _, line in full])
 
 
 def _text(stream: IO[bytes]) -> Iterator[Part]:

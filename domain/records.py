@@ -1,6 +1,6 @@
 """What travels between the rooms: people, documents, spans, passages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -107,11 +107,11 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
     joined: where they overlap, the subject's wins the characters, because a missed span stays in the model. Touching
     spans stay two.
     """
-    by_document: dict[str, list[SensitiveSpan]] = {}
-    for span in spans:
-        by_document.setdefault(span.document, []).append(span)
     merged: list[SensitiveSpan] = []
-    for group in by_document.values():
+    for group in _clusters(sorted(set(spans))):
+        if len(group) == 1:
+            merged += group
+            continue
         kept: list[SensitiveSpan] = []
         for owner in (Owner.SUBJECT, Owner.UNCERTAIN, Owner.OTHER):
             taken = list(kept)
@@ -119,6 +119,20 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
                 kept.extend(_outside(span, taken))
         merged.extend(kept)
     return sorted(merged)
+
+
+def _clusters(ordered: list[SensitiveSpan]) -> Iterator[list[SensitiveSpan]]:
+    """Sorted spans, cut where none reaches over."""
+    group: list[SensitiveSpan] = []
+    reach = -1
+    for span in ordered:
+        if group and (span.start >= reach or span.document != group[0].document):
+            yield group
+            group, reach = [], -1
+        group.append(span)
+        reach = max(reach, span.end)
+    if group:
+        yield group
 
 
 def _join(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
