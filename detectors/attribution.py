@@ -35,7 +35,7 @@ def attribute(
     named += [(f.start, Owner.OTHER) for f in others]
     several = any(owner is not Owner.SUBJECT for _, owner in named)
     present = any(s.owner is Owner.SUBJECT for s in own)
-    sentences = _sentences(text)
+    sentences = _sentences(text) if several else []
     result = [_reconsider(s, named, sentences) if several else s for s in own]
     for finding in free:
         if finding.kind is SpanKind.PERSON:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from detectors import columns, reading
 from domain.errors import Code, RequestRejected
@@ -22,8 +23,20 @@ _MANIFEST_LINE = re.compile(rb"[0-9a-f]{64} \d+ [^\n]+\n")
 _NAMED = 10  # corrupt rows named one by one; all are counted
 
 
+class Slice(NamedTuple):
+    """Some texts of one file, with their rows from 1."""
+
+    name: str
+    rows: Sequence[int]
+    texts: Sequence[str]
+
+    def document(self, place: int) -> Document:
+        """One of them as a document."""
+        return Document(f"{self.name}#{self.rows[place]}", Secret(self.texts[place]))
+
+
 class Batch:
-    """Rows of one file, parsed when they are first asked for.
+    """Rows of one file, parsed when they are asked for.
 
     Args:
         name: the file, as references write it.
@@ -34,38 +47,28 @@ class Batch:
     def __init__(self, name: str, part: reading.Part) -> None:
         self._name = name
         self._part = part
-        self._rows: tuple[Sequence[int], list[str]] | None = None
+        self.count: int | None = None
+        """How many texts there are, once they were asked for."""
         self.corrupt: list[int] = []
+        """The numbers of the rows that cannot be read."""
 
     @property
     def digest(self) -> bytes:
         """Batches with the same digest have the same texts."""
         return self._part.digest()
 
-    @property
-    def texts(self) -> list[str]:
-        """The texts of the rows that can be read; the others' numbers go to `corrupt`."""
-        return self._read()[1]
-
-    @property
-    def was_read(self) -> bool:
-        """Whether anybody asked for the texts."""
-        return self._rows is not None
-
-    def document(self, place: int) -> Document:
-        """One of them as a document."""
-        numbers, texts = self._read()
-        return Document(f"{self._name}#{numbers[place]}", Secret(texts[place]))
-
-    def _read(self) -> tuple[Sequence[int], list[str]]:
-        if self._rows is None:
-            numbers, texts = self._part.rows()
-            if None in texts:
+    def slices(self) -> Iterator[Slice]:
+        """The texts one after the other, some at a time."""
+        count, corrupt = 0, []
+        for numbers, texts in self._part.rows():
+            read = [text for text in texts if text is not None]
+            if len(read) < len(texts):
                 rows = list(zip(numbers, texts, strict=True))
-                self.corrupt = [number for number, text in rows if text is None]
-                numbers = [number for number, text in rows if text is not None]
-            self._rows = numbers, [text for text in texts if text is not None]
-        return self._rows
+                corrupt += [number for number, text in rows if text is None]
+                numbers = [number for number, text in rows if text is not None]  # noqa: PLW2901
+            yield Slice(self._name, numbers, read)
+            count += len(read)
+        self.count, self.corrupt = count, corrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,14 @@ class CorpusFiles:
 
     def check(self) -> int:
         """Read everything once and return the number of documents. Raises as `batches` does."""
-        return sum(len(batch.texts) for batch in self.batches())
+        return sum(len(piece.texts) for batch in self.batches() for piece in batch.slices())
 
     def documents(self) -> Iterator[Document]:
         """Every document in the order of the files, after `check` has read all of them."""
         self.check()
         for batch in self.batches():
-            for place in range(len(batch.texts)):
-                yield batch.document(place)
+            for piece in batch.slices():
+                yield from map(piece.document, range(len(piece.texts)))
 
     def batches(self) -> Iterator[Batch]:
         """Every text in the order of the files, read once. What was taken from here is good for
@@ -117,7 +120,7 @@ class CorpusFiles:
             for part in self._read(file, name):
                 batch = Batch(name, part)
                 yield batch
-                count += len(batch.texts) if batch.was_read else 1
+                count += 1 if batch.count is None else batch.count
                 corrupt += len(batch.corrupt)
                 named += [f"{name}#{n}" for n in batch.corrupt[: _NAMED - len(named)]]
         if corrupt:

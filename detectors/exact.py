@@ -1,6 +1,7 @@
 """The exact index: every written form of the identifiers that came with the request."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from detectors.addresses import address_forms
@@ -61,16 +62,28 @@ class ExactIndex:
 
     name = "exact"
 
-    def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
+    def find(
+        self, document: Document, subject: Subject, among: AbstractSet[int] | None = None
+    ) -> list[SensitiveSpan]:
         """All forms in this document, owner SUBJECT or UNCERTAIN, disjoint and sorted.
 
+        Args:
+            document: where to look.
+            subject: whom to look for.
+            among: the places of the forms that may be there, as `Net.catch` has them; None for any.
+
         Raises `RequestRejected` when the request has no identifier to look for.
+
         """
         text = document.text.reveal()
         folded = fold(text)
         digits = digits_of(folded.text)
-        forms = [f for f in self.forms(subject) if f.possible(folded.text, digits)]
-        hits = [hit for form in forms for hit in _hits(form, folded)]
+        hits = [
+            hit
+            for place, form in enumerate(self.forms(subject))
+            if (among is None or place in among) and form.possible(folded.text, digits)
+            for hit in _hits(form, folded)
+        ]
         strong, weak, namesake = _weigh(text, hits)
         spans = [_span(document, hit, Owner.SUBJECT) for hit in strong]
         for hit in weak:

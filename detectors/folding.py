@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, repeat
 
 _LETTERS = {
     "ø": "o",
@@ -54,12 +55,11 @@ def fold(text: str) -> Folded:
     """
     if text.isascii():
         return Folded(text.lower(), range(len(text)), text)
-    pieces: list[str] = []
-    origin: list[int] = []
-    for index, character in enumerate(text):
-        piece = _fold_character(character)
-        pieces.append(piece)
-        origin.extend([index] * len(piece))
+    pieces = list(map(_fold_character, text))
+    lengths = list(map(len, pieces))
+    origin: Sequence[int] = range(len(text))
+    if set(lengths) != {1}:
+        origin = list(chain.from_iterable(map(repeat, origin, lengths)))
     return Folded("".join(pieces), origin, text)
 
 
@@ -98,6 +98,8 @@ def words(texts: Sequence[str]) -> bytes:
     joined = "\0".join(texts)
     if joined.count("\0") >= max(1, len(texts)):
         joined = "\0".join(text.replace("\0", " ") for text in texts)
+    for sign in _SIGNS if not joined.isascii() else "":
+        joined = joined.replace(sign, " ")
     plain = joined.encode("ascii", _NOT_ASCII)  # the encoder finds the other runs
     plain = b" " + plain.translate(_PLAIN).replace(b"\0", b" \0 ") + b" "
     while _WIDE in plain:
@@ -121,6 +123,8 @@ def _plain_character(character: str) -> bytes:
     return "".join(c if c.isalnum() else " " for c in _fold_character(character)).encode()
 
 
+_SIGNS = "\u2018\u2019\u201c\u201d\u2013\u2014\u00a0"
+"""Quotes, dashes and the space that does not break: most of what is not ASCII in English text."""
 WIDEST = 16
 _WIDE = b" " * WIDEST
 

@@ -27,12 +27,22 @@ def blocks(stream: IO[bytes], size: int = 1 << 19) -> Iterator[bytes]:
     while block := stream.read(size):
         cut = block.rfind(b"\n") + 1
         if cut:
-            yield b"".join(pieces) + block[:cut]
+            yield b"".join([*pieces, block[:cut]]) if pieces else block[:cut]
             pieces = [block[cut:]] if cut < len(block) else []
         else:
             pieces.append(block)
     if pieces:
         yield b"".join(pieces)
+
+
+def cut(content: bytes, size: int) -> Iterator[bytes]:
+    """The same for lines at hand."""
+    start = 0
+    while start < len(content):
+        end = content.rfind(b"\n", start, start + size) + 1
+        end = end or content.find(b"\n", start) + 1 or len(content)
+        yield content[start:end]
+        start = end
 
 
 class Lines:
@@ -61,12 +71,13 @@ class Lines:
         could foresee: where it is found again at every second place, each line was one value, and
         none reached into the next.
         """
-        lines = block.removesuffix(b"\n")
-        count = lines.count(b"\n") + 1
         if not self._plain:
             return None
+        lines = block.removesuffix(b"\n")
+        array = lines.replace(b"\n", self._border)
+        count = 1 + (len(array) - len(lines)) // (len(self._border) - 1)
         try:
-            values = orjson.loads(b"[" + lines.replace(b"\n", self._border) + b"]")
+            values = orjson.loads(b"[" + array + b"]")
             if len(values) != 2 * count - 1 or values[1::2].count(self._mark) != count - 1:
                 return None
             texts = [row[self._field] for row in values[::2]]

@@ -4,6 +4,7 @@ at those.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -18,11 +19,19 @@ from domain.errors import Code, DetectionFailed, ErasureError, RequestRejected
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
 
 
-class Batch(Protocol):
+class Slice(Protocol):
     """Texts, each of which can be had as a document."""
 
     @property
     def texts(self) -> Sequence[str]: ...
+
+    def document(self, place: int) -> Document:
+        """One of them."""
+        ...
+
+
+class Batch(Protocol):
+    """Texts that are searched, and remembered, together."""
 
     @property
     def digest(self) -> bytes:
@@ -34,8 +43,8 @@ class Batch(Protocol):
         """What of it cannot be read, once the texts were asked for."""
         ...
 
-    def document(self, place: int) -> Document:
-        """One of them."""
+    def slices(self) -> Iterable[Slice]:
+        """The texts one after the other, some at a time."""
         ...
 
 
@@ -114,9 +123,9 @@ def search(
     count = 0
     finds = [_Finds() for _ in subjects]
     for batch in batches:
-        seen = _recalled(batch, look, memories)
+        seen, documents = _seen(batch, look, memories)
         for found, one in zip(finds, seen, strict=True):
-            found.add(batch, one.spans)
+            found.add(one.spans, documents)
         count += seen[0].documents if seen else 0
         if progress is not None:
             progress(count)
@@ -125,20 +134,43 @@ def search(
     return [found.located(count) for found in finds]
 
 
-def _recalled(batch: Batch, look: "_Look", memories: Sequence[Memory]) -> list[Seen]:
-    """What is in a batch of each person: what was known, and the rest looked up and remembered."""
+Documents = dict[int, Document]
+"""By place in a batch."""
+
+
+def _seen(batch: Batch, look: "_Look", memories: Sequence[Memory]) -> tuple[list[Seen], Documents]:
+    """What is in a batch of each person, and the documents it is in: what was known, and the rest
+    looked up and remembered.
+    """
     if not memories:
         return look.at(batch, range(len(look.subjects)))
     digest = batch.digest
-    known = [memory.seen(digest) for memory in memories]
-    new = [number for number, seen in enumerate(known) if seen is None]
-    for number, seen in zip(new, look.at(batch, new) if new else (), strict=True):
-        known[number] = seen
-    seen_now = [seen for seen in known if seen is not None]
-    if not batch.corrupt and seen_now[0].documents:
-        for memory, seen in zip(memories, seen_now, strict=True):
-            memory.keep(digest, seen)
-    return seen_now
+    known = dict(enumerate(memory.seen(digest) for memory in memories))
+    new = [number for number, seen in known.items() if seen is None]
+    found, documents = look.at(batch, new) if new else ([], {})
+    known |= zip(new, found, strict=True)
+    seen = [one for one in known.values() if one is not None]
+    if not batch.corrupt and seen[0].documents:
+        for memory, one in zip(memories, seen, strict=True):
+            memory.keep(digest, one)
+    missing = {
+        place
+        for one in seen
+        for place, spans in one.spans.items()
+        if any(span.owner is Owner.SUBJECT for span in spans)
+    } - documents.keys()
+    return seen, documents | (_documents(batch, missing) if missing else {})
+
+
+def _documents(batch: Batch, places: AbstractSet[int]) -> Documents:
+    """Some documents of a batch."""
+    found: Documents = {}
+    count = 0
+    for piece in batch.slices():
+        here = range(count, count + len(piece.texts))
+        found |= {place: piece.document(place - count) for place in places if place in here}
+        count += len(piece.texts)
+    return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,17 +186,48 @@ class _Look:
         """Made for the first batch that has to be looked at."""
         return self.index.net(self.subjects)
 
-    def at(self, batch: Batch, numbers: Sequence[int]) -> list[Seen]:
-        """What one batch holds of each of these subjects."""
+    def at(self, batch: Batch, numbers: Sequence[int]) -> tuple[list[Seen], Documents]:
+        """What one batch holds of each of these subjects, and the documents it is in."""
         wanted: dict[int, Spans] = {number: {} for number in numbers}
-        for place, caught in self.net.catch(batch.texts):
-            document = batch.document(place)
-            for number in caught:
-                if number in wanted:
-                    spans = _search(document, self.subjects[number], self.index, self.closer)
+        documents: Documents = {}
+        count = 0
+        for piece in batch.slices():
+            for place, caught in self.net.catch(piece.texts):
+                document = piece.document(place)
+                for number in sorted(caught.keys() & wanted.keys()):
+                    spans = self._in(document, self.subjects[number], caught[number])
                     if spans:
-                        wanted[number][place] = tuple(spans)
-        return [Seen(len(batch.texts), spans) for spans in wanted.values()]
+                        wanted[number][count + place] = tuple(spans)
+                        documents[count + place] = document
+            count += len(piece.texts)
+        return [Seen(count, spans) for spans in wanted.values()], documents
+
+    def _in(
+        self, document: Document, subject: Subject, forms: AbstractSet[int]
+    ) -> list[SensitiveSpan]:
+        """One document: exact first; the others only where the subject is, and their findings
+        attributed.
+        """
+        own = find("exact", _Among(self.index, forms), document, subject)
+        if not any(span.owner is Owner.SUBJECT for span in own):
+            return own
+        found = [
+            span
+            for name, detector in self.closer.items()
+            for span in find(name, detector, document, subject)
+        ]
+        return attribute(document, own, found)
+
+
+@dataclass(frozen=True, repr=False)
+class _Among:
+    """The exact index, for the forms that may be in a document."""
+
+    index: ExactIndex
+    forms: AbstractSet[int]
+
+    def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
+        return self.index.find(document, subject, self.forms)
 
 
 @dataclass
@@ -175,12 +238,15 @@ class _Finds:
     others: list[SensitiveSpan] = field(default_factory=list)
     uncertain: int = 0
 
-    def add(self, batch: Batch, seen: Spans) -> None:
+    def add(self, seen: Spans, documents: Documents) -> None:
         for place, spans in seen.items():
             self.uncertain += sum(s.owner is Owner.UNCERTAIN for s in spans)
             if any(s.owner is Owner.SUBJECT for s in spans):
-                document = batch.document(place)
-                named = [replace(span, document=document.ref) for span in spans]
+                document = documents[place]
+                named = [
+                    span if span.document else replace(span, document=document.ref)
+                    for span in spans  # one that was remembered names no document
+                ]
                 mine = tuple(s for s in named if s.owner is Owner.SUBJECT)
                 self.others.extend(s for s in named if s.owner is Owner.OTHER)
                 self.passages.append(Passage(document.ref, document.text, mine, SUBJECT_LABEL))
@@ -207,6 +273,9 @@ class _AtHand(NamedTuple):
     def digest(self) -> bytes:
         return hashlib.sha256(b"".join(map(_measured, self.texts))).digest()
 
+    def slices(self) -> Iterator[Slice]:
+        yield self
+
     def document(self, place: int) -> Document:
         return self.documents[place]
 
@@ -224,23 +293,6 @@ def in_batches(documents: Iterable[Document]) -> Iterator[_AtHand]:
 
 
 _BATCH = 1000
-
-
-def _search(
-    document: Document, subject: Subject, index: ExactIndex, closer: Mapping[str, Detector]
-) -> list[SensitiveSpan]:
-    """One document: exact first; the others only where the subject is, and their findings
-    attributed.
-    """
-    own = find("exact", index, document, subject)
-    if not any(span.owner is Owner.SUBJECT for span in own):
-        return own
-    found = [
-        span
-        for name, detector in closer.items()
-        for span in find(name, detector, document, subject)
-    ]
-    return attribute(document, own, found)
 
 
 def find(

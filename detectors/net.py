@@ -1,28 +1,35 @@
 """One net for many people: which of them each text may mention, in one pass over its bytes."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import date
 
 from detectors import days
 from detectors.dates import read_date
 from detectors.folding import WIDEST, words
 from detectors.forms import Form, is_near
+from detectors.patterns import Patterns, RefusedError, TooManyError
 from domain.errors import Code, DetectionFailed
-from domain.records import IdentifierKind, Subject
+from domain.records import IdentifierKind, SpanKind, Subject
 
-People = set[int]
-"""Places of subjects in the list that the net was made for."""
+Whose = list[tuple[int, int]]
+"""Places of subjects in the list that the net was made for, each with the place of one of their forms."""
+Caught = dict[int, set[int]]
+"""Subjects who may be in a text, each with all forms that may be there."""
+Found = tuple[int, int, int]
+"""A text, a subject and the place of a form. A text is named by its place, or by its first byte."""
+_NUMBER_GAP = 6  # separators between two digits of one number at most: see `numbers`
+_FEW, _MANY = 8, 256  # matches, and one more in so many bytes: with more, all texts are looked at
 
 
 @dataclass(repr=False)
 class Net:
-    """Everything that the forms of some subjects can match, as two multi-pattern databases
-    (Hyperscan): patterns over `folding.words`, and numbers over the same without spaces.
+    """Everything that the forms of some subjects can match, as multi-pattern databases: patterns over
+    `folding.words`, and numbers over the same without spaces.
 
-    It never loses a text in which `ExactIndex.find` finds something; what it catches may hold
-    nothing. Names with a slip and dates are looked at once more, so that few texts go further.
+    It never loses a text in which `ExactIndex.find` finds something, nor a form that is found there;
+    what it catches may hold nothing. Names with a slip and dates are looked at once more, so that few
+    texts go further.
 
     Args:
         subjects: whom to look for.
@@ -32,156 +39,182 @@ class Net:
 
     subjects: Sequence[Subject]
     forms: Sequence[Iterable[Form]]
-    _whose: list[tuple[People, Callable[[bytes, int, int], bool] | None]] = field(
-        default_factory=list, init=False
-    )
-    _solid: list[People] = field(default_factory=list, init=False)
-    _dates: dict[days.Key, People] = field(default_factory=dict, init=False)
-    _databases: list[Any] = field(default_factory=list, init=False)
+    _whose: list[tuple[Whose, "_Slip | None"]] = field(default_factory=list, init=False)
+    _dates: dict[days.Key, set[int]] = field(default_factory=dict, init=False)
+    _dated: list[list[int]] = field(default_factory=list, init=False)
+    _always: list[set[int]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        loose: dict[str, People] = {}
-        solid: dict[str, People] = {}
-        slips: dict[tuple[str, tuple[str, int]], People] = {}
-        known = set()
-        for number, (subject, forms) in enumerate(zip(self.subjects, self.forms, strict=True)):
-            for form in forms:
+        loose: dict[str, Whose] = {}
+        solid: dict[bool, dict[str, Whose]] = {True: {}, False: {}}
+        slips: dict[tuple[str, tuple[str, int]], Whose] = {}
+        for number, forms in enumerate(self.forms):
+            self._always.append(set())
+            self._dated.append([])
+            for place, form in enumerate(forms):
                 if form.near is not None:
-                    slips.setdefault((form.loose, form.near), set()).add(number)
+                    slips.setdefault((form.loose, form.near), []).append((number, place))
                 elif form.loose:
-                    loose.setdefault(form.loose, set()).add(number)
+                    loose.setdefault(form.loose, []).append((number, place))
                 if form.solid:
-                    solid.setdefault(form.solid, set()).add(number)
+                    alike = solid[form.solid.isdigit()]
+                    alike.setdefault(form.solid, []).append((number, place))
+                if not form.loose and not form.solid:
+                    if form.kind is SpanKind.DATE:
+                        self._dated[-1].append(place)
+                    else:
+                        self._always[-1].add(place)
+        self._whose = [(several, None) for several in loose.values()]
+        self._whose += [(several, _Slip(*key)) for key, several in slips.items()]
+        self._reach = max((slip.reach for _, slip in self._whose if slip), default=0)
+        written = [*loose, *(pattern for pattern, _ in slips), *days.patterns(self._days())]
+        self._words = self._patterns(written, [several for several, _ in self._whose])
+        self._numbers, self._mixed = (_Solid(alike, self._patterns) for alike in solid.values())
+        shortest = min(map(len, solid[True]), default=0)
+        self._long = Patterns(
+            [f"[0-9](?: {{0,{_NUMBER_GAP}}}[0-9]){{{shortest - 1}}}"] if shortest else []
+        )
+
+    def _days(self) -> Iterator[date]:
+        """Every birth date, with its keys noted."""
+        for number, subject in enumerate(self.subjects):
             for value in subject.values(IdentifierKind.BIRTH_DATE):
                 for day in read_date(value):
-                    known.add(day)
                     for key in days.keys(day):
                         self._dates.setdefault(key, set()).add(number)
-        self._whose = [(people, None) for people in loose.values()]
-        self._whose += [(people, _slip(*key)) for key, people in slips.items()]
-        self._solid = list(solid.values())
-        written = [*loose, *(pattern for pattern, _ in slips), *days.patterns(known)]
-        whose = [*loose.values(), *slips.values()]
-        self._databases = [
-            self._database(written, whose),
-            self._database(list(solid), self._solid),
-        ]
+                    yield day
 
-    def _database(self, patterns: list[str], whose: list[People]) -> Any:
-        import hyperscan
-
+    def _patterns(self, patterns: list[str], whose: list[Whose]) -> Patterns:
         try:
-            return _compiled(patterns)
-        except hyperscan.error:  # its message may quote the pattern
-            raise _broken(self._refused(patterns, whose)) from None
+            return Patterns(patterns)
+        except RefusedError:
+            raise DetectionFailed(
+                Code.DETECTOR_BROKE,
+                place="the index of identifiers",
+                remedy="the pattern matcher refused an identifier; look for one of unusual length",
+                request_ref=self._refused(patterns, whose),
+            ) from None
 
-    def _refused(self, patterns: list[str], whose: list[People]) -> str:
+    def _refused(self, patterns: list[str], whose: list[Whose]) -> str:
         """The reference of one whose own patterns are refused; empty when only all together are."""
-        import hyperscan
-
         for number, subject in enumerate(self.subjects):
-            own = [p for p, people in zip(patterns, whose, strict=False) if number in people]
+            own = [
+                pattern
+                for pattern, several in zip(patterns, whose, strict=False)
+                if any(number == one for one, _ in several)
+            ]
             try:
-                _compiled(own)
-            except hyperscan.error:
+                Patterns(own)
+            except RefusedError:
                 return subject.request_ref
         return ""
 
-    def catch(self, texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-        """The texts in which somebody may be, in order, each with the subjects, sorted.
+    def catch(self, texts: Sequence[str]) -> Iterator[tuple[int, Caught]]:
+        """The texts in which somebody may be, in order, each with the subjects in order.
 
         Raises `DetectionFailed` when the matcher broke.
         """
-        if not texts:
-            return
-        folded = words(texts)
-        caught: dict[int, People] = {}
-        for hit, end, start, number in _hits(self._databases[0], folded):
-            if hit >= len(self._whose):
-                key = days.key_before(folded, start, end)
-                people = self._dates.get(key, set()) if key else set()
-            else:
-                people, confirm = self._whose[hit]
-                if confirm is not None and not confirm(folded, start, end):
+        caught: dict[int, Caught] = {}
+        easy = [text.isascii() for text in texts]
+        for alike in set(easy):  # a text of ASCII is folded faster when no other is beside it
+            places = [place for place, one in enumerate(easy) if one is alike]
+            folded = words([texts[place] for place in places])
+            for found in (self._in_words(folded), self._in_numbers(folded)):
+                for number, subject, form in found:
+                    people = caught.setdefault(places[number], {})
+                    people.setdefault(subject, set(self._always[subject])).add(form)
+        for place, people in sorted(caught.items()):
+            yield place, dict(sorted(people.items()))
+
+    def _in_words(self, folded: bytes) -> Iterator[Found]:
+        found: list[Found] = []
+        for (start, end), patterns in self._words.hits(folded):
+            before = folded[max(start, end - self._reach) : end].decode("utf-8", "ignore").split()
+            dated = False
+            for pattern in patterns:
+                if pattern >= len(self._whose):
+                    dated = True
                     continue
-            if people:
-                caught.setdefault(number, set()).update(people)
-        for hit, _, _, number in _hits(self._databases[1], folded.translate(None, b" ")):
-            caught.setdefault(number, set()).update(self._solid[hit])
-        for number in sorted(caught):
-            yield number, sorted(caught[number])
+                several, slip = self._whose[pattern]
+                if slip is None or slip.among(before):
+                    found += [(start, subject, form) for subject, form in several]
+            key = days.key_before(folded, start, end) if dated else None
+            for subject in self._dates.get(key, ()) if key else ():
+                found += [(start, subject, form) for form in self._dated[subject]]
+        return _numbered(folded, found)
 
-
-def _slip(loose: str, near: tuple[str, int]) -> Callable[[bytes, int, int], bool]:
-    """Whether one of the words before the end of a match is nearly the one that may be wrong."""
-    word, most = near
-    gaps = loose.count(" ")
-    reach = len(loose.encode()) + 4 * (len(word) + most) + WIDEST * gaps  # no match is longer
-    low, high = len(word) - most, len(word) + most
-
-    def confirm(folded: bytes, start: int, end: int) -> bool:
-        window = folded[max(start, end - reach) : end].decode("utf-8", "ignore")
-        return any(
-            low <= len(written) <= high and is_near(written, word, most)
-            for written in window.split()[-gaps:]
-        )
-
-    return confirm
-
-
-def _compiled(patterns: list[str]) -> Any:
-    """A database of these patterns; None without any. Raises `hyperscan.error`."""
-    import hyperscan
-
-    if not patterns:
-        return None
-    database = hyperscan.Database()
-    database.compile(
-        expressions=[_bounded(pattern).encode() for pattern in patterns],
-        ids=list(range(len(patterns))),
-        elements=len(patterns),
-        flags=[0] * len(patterns),
-    )
-    return database
-
-
-def _bounded(pattern: str) -> str:
-    """The pattern with its gaps no wider than they are in `folding.words`: the matcher is several
-    times faster without unbounded ones.
-    """
-    most = WIDEST - 1
-    pattern = pattern.replace(" +", f" {{1,{most}}}").replace(" *", f" {{0,{most}}}")
-    return re.sub(r" {4,}(?!\{)", f" {{4,{most}}}", pattern)
-
-
-def _hits(database: Any, folded: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Pattern, end, start of the text and place of the text, for every match, sorted by end."""
-    import hyperscan
-
-    found: list[tuple[int, int]] = []
-    if database is not None:
-
-        def keep(pattern: int, _from: int, end: int, _flags: int, _context: object) -> None:
-            found.append((end, pattern))
-
+    def _in_numbers(self, folded: bytes) -> Iterator[Found]:
+        """What is written with or without gaps. Few texts have a number as long as those that are
+        looked for: then the others need not be looked at.
+        """
+        if self._mixed:
+            yield from self._mixed.found(folded)
+        if not self._numbers:
+            return
         try:
-            database.scan(folded, match_event_handler=keep)
-        except hyperscan.error:
-            raise _broken("") from None
-    number = start = at = 0
-    for end, pattern in sorted(set(found)):
-        passed = folded.count(b"\0", at, end)
-        if passed:
-            number += passed
-            start = folded.rfind(b"\0", 0, end) + 1
-        at = end
-        yield pattern, end, start, number
+            long = list(self._long.hits(folded, _FEW + len(folded) // _MANY))
+        except TooManyError:
+            yield from self._numbers.found(folded)
+            return
+        starts = list(dict.fromkeys(start for (start, _), _ in long))
+        ends = [folded.find(b"\0", start) for start in starts]
+        row = [folded[a : b if b >= 0 else None] for a, b in zip(starts, ends, strict=True)]
+        found = [(starts[n], s, form) for n, s, form in self._numbers.found(b"\0".join(row))]
+        yield from _numbered(folded, found)
 
 
-def _broken(request_ref: str) -> DetectionFailed:
-    return DetectionFailed(
-        Code.DETECTOR_BROKE,
-        place="the index of identifiers",
-        remedy="the pattern matcher refused an identifier; look for one of unusual length",
-        request_ref=request_ref,
-    )
+class _Solid:
+    """Letters and digits in a row, however many spaces are between them."""
+
+    def __init__(
+        self, whose: dict[str, Whose], patterns: Callable[[list[str], list[Whose]], Patterns]
+    ) -> None:
+        self._whose = list(whose.values())
+        self._patterns = patterns(list(whose), self._whose)
+
+    def __bool__(self) -> bool:
+        return bool(self._whose)
+
+    def found(self, folded: bytes) -> Iterator[Found]:
+        row = folded.translate(None, b" ")
+        found = [
+            (start, subject, form)
+            for (start, _), patterns in self._patterns.hits(row)
+            for pattern in patterns
+            for subject, form in self._whose[pattern]
+        ]
+        return _numbered(row, found)
+
+
+def _numbered(folded: bytes, found: Iterable[Found]) -> Iterator[Found]:
+    """The same with the places of the texts in place of their first bytes."""
+    number = at = 0
+    for start, subject, form in sorted(found):
+        number += folded.count(b"\0", at, start)
+        at = start
+        yield number, subject, form
+
+
+class _Slip:
+    """A pattern with room for a word that is nearly right.
+
+    Args:
+        loose: the pattern.
+        near: the word, and by how many letters at most it may differ.
+
+    """
+
+    def __init__(self, loose: str, near: tuple[str, int]) -> None:
+        self._word, self._most = near
+        self._low, self._high = len(self._word) - self._most, len(self._word) + self._most
+        self._gaps = loose.count(" ")
+        self.reach = len(loose.encode()) + 4 * self._high + WIDEST * self._gaps
+        """Bytes, of which no match has more."""
+
+    def among(self, words: list[str]) -> bool:
+        """Whether it is one of the words before the end of a match."""
+        for written in words[-self._gaps :]:
+            fits = self._low <= len(written) <= self._high
+            if fits and is_near(written, self._word, self._most):
+                return True
+        return False

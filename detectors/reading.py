@@ -1,21 +1,22 @@
 """One file of a corpus, plain or compressed, read part by part with constant memory."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 from detectors import columns
-from detectors.jsonl import Lines, blocks
+from detectors.jsonl import Lines, blocks, cut
 
 JSONL = frozenset({".jsonl", ".ndjson"})
 ARROW = frozenset({".arrow"})
 TABLES = ARROW | {".parquet"}
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
-_ROWS = 4096  # of a table, in one batch
+_ROWS = 4096  # of a table, in one part
+PART = 1 << 23  # bytes of lines whose digest is remembered as one
+_BLOCK = 1 << 19  # bytes of lines that are parsed at once: what the processor's cache holds
 
 
 class Rows(NamedTuple):
@@ -25,28 +26,21 @@ class Rows(NamedTuple):
     texts: Sequence[str | None]
 
 
-@dataclass(frozen=True, repr=False)
-class Part:
-    """Some rows of one file that follow each other, parsed when they are asked for.
+class Part(Protocol):
+    """Some rows of one file that follow each other, parsed when they are asked for."""
 
-    Attributes:
-        last: the number of the last of them.
-        rows: parses them.
-        content: what they are parsed from, in pieces; with the same content, the same texts.
+    @property
+    def last(self) -> int:
+        """The number of the last of them."""
+        ...
 
-    """
-
-    last: int
-    rows: Callable[[], Rows]
-    content: Callable[[], Iterable[bytes]]
+    def rows(self) -> Iterator[Rows]:
+        """All of them, some at a time."""
+        ...
 
     def digest(self) -> bytes:
-        """SHA-256 of the content, each piece behind its length in eight bytes."""
-        digest = hashlib.sha256()
-        for piece in self.content():
-            digest.update(len(piece).to_bytes(8, "big"))
-            digest.update(piece)
-        return digest.digest()
+        """SHA-256 of what they are parsed from; with the same digest, the same texts."""
+        ...
 
 
 class BrokenFileError(ValueError):
@@ -99,7 +93,7 @@ def read(file: Path, field: str) -> Iterator[Part]:
     row = 0
     try:
         with opened(file) as stream:
-            for part in _text(stream) if kind(file) == ".txt" else _lines(stream, field):
+            for part in [_Text(stream.read())] if kind(file) == ".txt" else _lines(stream, field):
                 row = part.last
                 yield part
     except OSError:
@@ -110,56 +104,105 @@ def read(file: Path, field: str) -> Iterator[Part]:
 
 def unreadable() -> Part:
     """A file of which no row can be read."""
-    return Part(1, lambda: Rows([1], [None]), lambda: [b"unreadable"])
+    return _Text(b"\xff")
 
 
 def _lines(stream: IO[bytes], field: str) -> Iterator[Part]:
     reader, row = Lines(field), 0
-    for block in blocks(stream):
-        last = row + block.count(b"\n") + (not block.endswith(b"\n"))
-        yield Part(last, partial(_parsed, reader, block, row), partial(_of, b"lines", block))
-        row = last
+    for content in blocks(stream, PART):
+        part = _Lines(reader, content, row)
+        yield part
+        row = part.last
 
 
-def _parsed(reader: Lines, block: bytes, row: int) -> Rows:
-    """The rows of a block of whole lines, with `row` rows before it."""
-    texts = reader.texts(block)
-    if texts is not None:
-        return Rows(range(row + 1, row + len(texts) + 1), texts)
-    lines = enumerate(block.removesuffix(b"\n").split(b"\n"), start=row + 1)
-    full = [(number, line) for number, line in lines if line.strip()]
-    return Rows([number for number, _ in full], [reader.text(line) for _, line in full])
+@dataclass(repr=False)
+class _Lines:
+    """Whole lines, with some rows before them."""
+
+    reader: Lines
+    content: bytes
+    before: int
+    _count: int | None = None
+
+    @property
+    def last(self) -> int:
+        if self._count is None:
+            self._count = self.content.count(b"\n") + (not self.content.endswith(b"\n"))
+        return self.before + self._count
+
+    def rows(self) -> Iterator[Rows]:
+        count = 0
+        for block in cut(self.content, _BLOCK):
+            lines, rows = self._parsed(block, self.before + count)
+            count += lines
+            yield rows
+        self._count = count
+
+    def _parsed(self, block: bytes, before: int) -> tuple[int, Rows]:
+        """How many lines a block has, and the rows among them."""
+        texts = self.reader.texts(block)
+        if texts is not None:
+            return len(texts), Rows(range(before + 1, before + len(texts) + 1), texts)
+        lines = block.removesuffix(b"\n").split(b"\n")
+        full = [(n, line) for n, line in enumerate(lines, start=before + 1) if line.strip()]
+        return len(lines), Rows([n for n, _ in full], [self.reader.text(line) for _, line in full])
+
+    def digest(self) -> bytes:
+        return _digest(b"lines", self.content)
 
 
-def _text(stream: IO[bytes]) -> Iterator[Part]:
-    content = stream.read()
-    yield Part(1, partial(_decoded, content), partial(_of, b"text", content))
+@dataclass(repr=False)
+class _Text:
+    """A text file, which is one row."""
 
+    content: bytes
+    last: int = 1
 
-def _decoded(content: bytes) -> Rows:
-    try:
-        return Rows([1], [content.decode("utf-8")])
-    except UnicodeDecodeError:
-        return Rows([1], [None])
+    def rows(self) -> Iterator[Rows]:
+        try:
+            text = self.content.decode("utf-8")
+        except UnicodeDecodeError:
+            yield Rows([1], [None])
+        else:
+            yield Rows([1], [text])
+
+    def digest(self) -> bytes:
+        return _digest(b"text", self.content)
 
 
 def _table(file: Path, field: str) -> Iterator[Part]:
-    row = 0
-    rows = columns.texts(file, field)
+    row, rows = 0, columns.texts(file, field)
     while texts := [text or "" for _, text in islice(rows, _ROWS)]:
-        numbers = range(row + 1, row + len(texts) + 1)
-        row += len(texts)
-        yield Part(row, partial(Rows, numbers, texts), partial(_cells, texts))
+        part = _Cells(texts, row)
+        yield part
+        row = part.last
 
 
-def _of(*content: bytes) -> Iterable[bytes]:
-    return content
+@dataclass(repr=False)
+class _Cells:
+    """Texts of a table, with some rows before them."""
+
+    texts: list[str]
+    before: int
+
+    @property
+    def last(self) -> int:
+        return self.before + len(self.texts)
+
+    def rows(self) -> Iterator[Rows]:
+        yield Rows(range(self.before + 1, self.last + 1), self.texts)
+
+    def digest(self) -> bytes:
+        return _digest(b"cells", *(t.encode("utf-8", "surrogatepass") for t in self.texts))
 
 
-def _cells(texts: list[str]) -> Iterator[bytes]:
-    yield b"cells"
-    for text in texts:
-        yield text.encode("utf-8", "surrogatepass")
+def _digest(*parts: bytes) -> bytes:
+    """SHA-256 of parts, each behind its length in eight bytes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
 
 
 def whole_lines(file: Path) -> Iterator[bytes]:

@@ -94,8 +94,10 @@ def wide(text):
 def test_whoever_is_found_in_a_text_was_caught_there(batch):
     caught = dict(NET.catch(batch))
     for place, text in enumerate(batch):
-        found = {n for n, s in enumerate(SUBJECTS) if INDEX.find(document(text), s)}
-        assert found <= set(caught.get(place, ()))
+        found = {n: INDEX.find(document(text), s) for n, s in enumerate(SUBJECTS)}
+        assert {n for n, spans in found.items() if spans} <= set(caught.get(place, ()))
+        for n, forms in caught.get(place, {}).items():
+            assert INDEX.find(document(text), SUBJECTS[n], forms) == found[n]
 
 
 @pytest.mark.parametrize(

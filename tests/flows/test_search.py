@@ -10,7 +10,6 @@ import pytest
 from detectors import reading
 from detectors.corpus import open_corpus
 from detectors.exact import ExactIndex
-from detectors.jsonl import blocks
 from detectors.locate import search
 from detectors.net import Net
 from domain.errors import Code, RequestRejected
@@ -50,7 +49,7 @@ def letters(lethe_home):
 
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
-    monkeypatch.setattr(reading, "blocks", lambda stream: blocks(stream, 400))
+    monkeypatch.setattr(reading, "PART", 400)
 
 
 @dataclass
@@ -192,14 +191,14 @@ def test_a_request_that_ended_leaves_no_memory(filed, stores):
 
 SCRIPT = """
 import json, os, signal, sys
-from detectors import jsonl, net, reading
+from detectors import net, reading
 from detectors.exact import ExactIndex
 from flows import memories
 from flows.bench import open_stores
 from flows.intake import load_request
 from flows.search import search_corpus
 
-reading.blocks = lambda stream: jsonl.blocks(stream, 400)
+reading.PART = 400
 memories.SECONDS, memories.SHARE = 0.0, 1e9  # kept after each batch
 dies_after, refs = int(sys.argv[1]), sys.argv[2:]
 looked, catch = 0, net.Net.catch
