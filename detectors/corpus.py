@@ -155,6 +155,12 @@ class CorpusFiles:
                 place=f"corpus file {name}, behind row {broken.row}",
                 remedy="its compressed data breaks off or is damaged; restore the file",
             ) from None
+        except reading.TooLongError as long:
+            raise RequestRejected(
+                Code.CORPUS_CORRUPT,
+                place=f"corpus file {name}, row {long.row}",
+                remedy=f"it is longer than {reading.LONGEST >> 20} MB; cut it into documents",
+            ) from None
         except OSError:
             raise _unreadable(
                 f"corpus file {name}", "it cannot be read; check that it is there"
@@ -182,12 +188,7 @@ def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
         if not reading.kind(given):
             raise _kind(given.name)
     else:
-        root = _fixed_part(path)
-        found = [Path(name) for name in glob.glob(path, recursive=True)]  # noqa: PTH207  may be absolute
-        found = [file for file in found if file.is_file()]
-        for file in found:
-            if not reading.kind(file):
-                raise _kind(file.relative_to(root).as_posix())
+        root, found = _matched(path)
     if not found:
         raise _unreadable("the corpus", "nothing is at its path; correct the path in the catalogue")
     companions = [file for file in found if file.name in _DATASET]
@@ -206,6 +207,20 @@ def open_corpus(path: str, text_field: str = "text") -> CorpusFiles:
     return CorpusFiles(root, tuple(order), tuple(sorted(companions)), text_field)
 
 
+def _matched(pattern: str) -> tuple[Path, list[Path]]:
+    """The folder above the first wildcard, and the files that the pattern means."""
+    root = _fixed_part(pattern)
+    if "**" in Path(pattern).parts:  # `glob` passes over what it may not read
+        for _, folders, _ in os.walk(root, onerror=_locked):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+    found = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207  may be absolute
+    found = [file for file in found if file.is_file()]
+    for file in found:
+        if not reading.kind(file):
+            raise _kind(file.relative_to(root).as_posix())
+    return root, found
+
+
 def is_manifest(file: Path, root: Path) -> bool:
     """Whether a file is the list of digests that a redacted copy carries."""
     if file.name != MANIFEST or file.parent != root:
@@ -219,7 +234,7 @@ def _walk(folder: Path) -> list[Path]:
     known bystanders are.
     """
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_locked):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         if any(Path(parent, f).is_symlink() for f in folders):
             raise _unreadable(
@@ -232,6 +247,10 @@ def _walk(folder: Path) -> list[Path]:
             elif file.suffix not in _NOT_DATA:
                 raise _kind(file.relative_to(folder).as_posix())
     return found
+
+
+def _locked(_: OSError) -> None:
+    raise _unreadable("a folder of the corpus", "it cannot be read; check its permissions")
 
 
 def _listed(files: list[Path], companions: list[Path]) -> list[Path]:

@@ -21,14 +21,27 @@ class NotARowError(ValueError):
     """The line is no JSON object with one text in the field asked for. Carries no text."""
 
 
-def blocks(stream: IO[bytes], size: int = 1 << 19) -> Iterator[bytes]:
-    """Whole lines, about `size` bytes at a time; a longer line comes in one piece."""
+class LongLineError(ValueError):
+    """A line is longer than anybody asked for. Carries no text."""
+
+
+def blocks(stream: IO[bytes], size: int = 1 << 19, longest: int | None = None) -> Iterator[bytes]:
+    """Whole lines, about `size` bytes at a time; a longer line comes in one piece.
+
+    Raises `LongLineError` behind the lines before one of more than `longest` bytes, which are no
+    fewer than `size`.
+    """
     pieces: list[bytes] = []
+    held = 0
     while block := stream.read(size):
         cut = block.rfind(b"\n") + 1
+        held += block.find(b"\n") if cut else len(block)
+        if longest is not None and held > longest:
+            raise LongLineError
         if cut:
             yield b"".join([*pieces, block[:cut]]) if pieces else block[:cut]
             pieces = [block[cut:]] if cut < len(block) else []
+            held = len(block) - cut
         else:
             pieces.append(block)
     if pieces:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from detectors import columns
-from detectors.jsonl import Lines, blocks, cut
+from detectors.jsonl import Lines, LongLineError, blocks, cut
 
 JSONL = frozenset({".jsonl", ".ndjson"})
 ARROW = frozenset({".arrow"})
 TABLES = ARROW | {".parquet"}
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
 _ROWS = 4096  # of a table, in one part
+LONGEST = (
+    1 << 26
+)  # bytes of a line or text file, characters of a table's text: no document is longer
 PART = 1 << 23  # bytes of lines whose digest is remembered as one
 _BLOCK = 1 << 19  # bytes of lines that are parsed at once: what the processor's cache holds
 
@@ -51,6 +54,14 @@ class BrokenFileError(ValueError):
         self.row = row
 
 
+class TooLongError(ValueError):
+    """A row is longer than what is read at once. Carries its number, no text."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row}")
+        self.row = row
+
+
 def kind(file: Path) -> str:
     """The suffix that says how the file is read, without that of its compression; empty for kinds
     that are not read.
@@ -83,7 +94,8 @@ def created(file: Path) -> IO[bytes]:
 def read(file: Path, field: str) -> Iterator[Part]:
     """All rows of one file. A null text is an empty one.
 
-    Raises `BrokenFileError`, `columns.NoTextColumnError`, `columns.ArrowBrokenError`, `OSError`.
+    Raises `BrokenFileError`, `TooLongError`, `columns.NoTextColumnError`,
+    `columns.ArrowBrokenError`, `OSError`.
     """
     if kind(file) in TABLES:
         yield from _table(file, field)
@@ -91,15 +103,15 @@ def read(file: Path, field: str) -> Iterator[Part]:
     if file.suffix in _PACKED and not file.stat().st_size:
         raise BrokenFileError(0)
     row = 0
-    try:
-        with opened(file) as stream:
-            for part in [_Text(stream.read())] if kind(file) == ".txt" else _lines(stream, field):
+    with opened(file) as stream:
+        try:
+            for part in _text(stream) if kind(file) == ".txt" else _lines(stream, field):
                 row = part.last
                 yield part
-    except OSError:
-        if file.suffix in _PACKED and file.is_file():
-            raise BrokenFileError(row) from None
-        raise
+        except OSError:
+            if file.suffix in _PACKED:
+                raise BrokenFileError(row) from None
+            raise
 
 
 def unreadable() -> Part:
@@ -109,10 +121,20 @@ def unreadable() -> Part:
 
 def _lines(stream: IO[bytes], field: str) -> Iterator[Part]:
     reader, row = Lines(field), 0
-    for content in blocks(stream, PART):
-        part = _Lines(reader, content, row)
-        yield part
-        row = part.last
+    try:
+        for content in blocks(stream, PART, LONGEST):
+            part = _Lines(reader, content, row)
+            yield part
+            row = part.last
+    except LongLineError:
+        raise TooLongError(row + 1) from None
+
+
+def _text(stream: IO[bytes]) -> Iterator[Part]:
+    content = stream.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise TooLongError(1)
+    yield _Text(content)
 
 
 @dataclass(repr=False)
@@ -173,6 +195,9 @@ class _Text:
 def _table(file: Path, field: str) -> Iterator[Part]:
     row, rows = 0, columns.texts(file, field)
     while texts := [text or "" for _, text in islice(rows, _ROWS)]:
+        for number, text in enumerate(texts, start=row + 1):
+            if len(text) > LONGEST:
+                raise TooLongError(number)
         part = _Cells(texts, row)
         yield part
         row = part.last

@@ -1,6 +1,11 @@
 """A corpus is read completely or refused, and every kind of file gives the same documents."""
 
+import gzip
+import io
 import json
+import os
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.corpus import open_corpus
-from detectors.jsonl import NotARowError, read_text, replace_spans
+from detectors.jsonl import LongLineError, NotARowError, blocks, read_text, replace_spans
 from domain.errors import Code, RequestRejected
 
 TEXTS = ["one", "zwei \u00fc", "three\nlines \U0001f600"]
@@ -182,6 +187,103 @@ def test_a_table_without_the_column_is_refused(tmp_path):
     assert refused(tmp_path).code is Code.CORPUS_UNREADABLE
     assert read(tmp_path / "a.arrow", "body")
     assert refused(tmp_path / "b.parquet").code is Code.CORPUS_UNREADABLE
+
+
+@pytest.fixture
+def as_nobody(tmp_path, monkeypatch):
+    """The folder, for one whom its permissions concern: they do not stop root."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield tmp_path
+    if root:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("path", ["in", "in/**/*.jsonl"])
+def test_a_folder_that_may_not_be_read_is_not_passed_over(tmp_path, path, request):
+    locked = tmp_path / "in" / "locked"
+    locked.mkdir(parents=True)
+    write_jsonl(tmp_path / "in" / "a.jsonl")
+    write_jsonl(locked / "b.jsonl")
+    locked.chmod(0)
+    request.getfixturevalue("as_nobody")
+    error = refused(path)
+    assert (error.code, error.place) == (Code.CORPUS_UNREADABLE, "a folder of the corpus")
+
+
+@pytest.mark.parametrize("name", ["b.jsonl", "b.jsonl.gz", "b.txt", "b.parquet", "b.arrow"])
+@pytest.mark.parametrize("how", ["locked", "gone"])
+def test_a_file_that_may_not_be_read_or_went_away_is_named(tmp_path, name, how, request):
+    write_jsonl(tmp_path / "a.jsonl")
+    (tmp_path / name).write_bytes(b"{}")
+    files = open_corpus(str(tmp_path))
+    if how == "gone":
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).chmod(0)
+        request.getfixturevalue("as_nobody")
+        files = open_corpus(".")
+    with pytest.raises(RequestRejected) as caught:
+        files.check()
+    assert (caught.value.code, caught.value.place) == (
+        Code.CORPUS_UNREADABLE,
+        f"corpus file {name}",
+    )
+
+
+LONG = """
+import resource, sys
+from detectors.corpus import open_corpus
+from domain.errors import RequestRejected
+try:
+    open_corpus(sys.argv[1]).check()
+except RequestRejected as error:
+    print(error.sentence)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("a.jsonl", 2), ("a.jsonl.gz", 2), ("a.txt", 1), ("a.txt.gz", 1)]
+)
+def test_a_line_of_200_megabytes_is_refused_by_its_number_without_being_held(tmp_path, name, row):
+    packed = name.endswith(".gz")
+    with (gzip.open if packed else open)(tmp_path / name, "wb") as file:
+        file.write(b'{"text": "fine"}\n{"text": "')
+        for _ in range(200):
+            file.write(b"x" * (1 << 20))
+        file.write(b'"}\n')
+    command = [sys.executable, "-c", LONG, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    sentence, peak = done.stdout.splitlines()
+    assert sentence == (
+        f"corpus file {name}, row {row}: it is longer than 64 MB; cut it into documents"
+    )
+    assert int(peak) < 400
+
+
+def test_a_long_text_in_a_table_is_refused_by_its_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("detectors.reading.LONGEST", 99)
+    pq.write_table(pa.table({"text": ["x", "y" * 99, "z" * 100]}), tmp_path / "a.parquet")
+    assert refused(tmp_path).place == "corpus file a.parquet, row 3"
+
+
+@given(st.lists(st.integers(0, 30), max_size=9), st.integers(1, 20), st.booleans())
+def test_a_long_line_is_refused_wherever_a_block_ends(lengths, size, ended):
+    data = b"\n".join(b"x" * n for n in lengths) + b"\n" * ended
+    read: list[bytes] = []
+    try:
+        read.extend(blocks(io.BytesIO(data), size, 20))
+    except LongLineError:
+        assert max(lengths) > 20
+        assert data.startswith(b"".join(read))
+        assert b"".join(read).count(b"\n") <= [n > 20 for n in lengths].index(True)
+    else:
+        assert b"".join(read) == data
+        assert all(n <= 20 for n in lengths)
 
 
 texts = st.text(st.characters(), max_size=30)  # lone surrogates too
