@@ -1,5 +1,5 @@
 """Search a corpus for people: the exact index picks the documents, the other detectors look closer
-at those.
+at those, and reviewers add what these leave open.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from detectors.attribution import attribute
 from detectors.exact import ExactIndex
 from detectors.memory import Memory, Seen, Spans
 from detectors.net import Net
-from detectors.protocol import Detector
+from detectors.protocol import Case, Detector, Reviewer
+from detectors.reviewing import Look, reviewed
 from domain.errors import Code, DetectionFailed, ErasureError, RequestRejected
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
 
@@ -98,7 +99,8 @@ def search(
         subjects: whom to look for, each with a reference of its own.
         detectors: by name; one of them is an `ExactIndex`, which decides which documents the others
             see.
-        progress: called after each batch with the number of documents searched so far.
+        progress: called after each batch, and after each group of documents that a reviewer read,
+            with the number of documents searched so far.
         memories: one for each of the subjects, or none. A batch that all of them know is not searched
             again; what is found goes into them batch by batch, so that a search that stopped can go
             on with them.
@@ -119,16 +121,22 @@ def search(
             remedy="name the detector exact among them: without it nothing says whose a finding is",
             request_ref=subjects[0].request_ref if subjects else "",
         )
-    look = _Look(subjects, index, {n: d for n, d in detectors.items() if d is not index})
+    reviewers = {name: d for name, d in detectors.items() if isinstance(d, Reviewer)}
+    closer = {n: d for n, d in detectors.items() if d is not index and n not in reviewers}
+    look = _Look(subjects, index, closer, reviewers)
     count = 0
     finds = [_Finds() for _ in subjects]
+
+    def tell(more: int) -> None:
+        if progress is not None:
+            progress(count + more)
+
     for batch in batches:
-        seen, documents = _seen(batch, look, memories)
+        seen, documents = _seen(batch, look, memories, tell)
         for found, one in zip(finds, seen, strict=True):
             found.add(one.spans, documents)
         count += seen[0].documents if seen else 0
-        if progress is not None:
-            progress(count)
+        tell(0)
     for memory in memories:
         memory.finish()
     return [found.located(count) for found in finds]
@@ -138,16 +146,18 @@ Documents = dict[int, Document]
 """By place in a batch."""
 
 
-def _seen(batch: Batch, look: "_Look", memories: Sequence[Memory]) -> tuple[list[Seen], Documents]:
+def _seen(
+    batch: Batch, look: "_Look", memories: Sequence[Memory], tell: Callable[[int], None]
+) -> tuple[list[Seen], Documents]:
     """What is in a batch of each person, and the documents it is in: what was known, and the rest
     looked up and remembered.
     """
     if not memories:
-        return look.at(batch, range(len(look.subjects)))
+        return look.at(batch, range(len(look.subjects)), tell)
     digest = batch.digest
     known = dict(enumerate(memory.seen(digest) for memory in memories))
     new = [number for number, seen in known.items() if seen is None]
-    found, documents = look.at(batch, new) if new else ([], {})
+    found, documents = look.at(batch, new, tell) if new else ([], {})
     known |= zip(new, found, strict=True)
     seen = [one for one in known.values() if one is not None]
     if not batch.corrupt and seen[0].documents:
@@ -180,27 +190,42 @@ class _Look:
     subjects: Sequence[Subject]
     index: ExactIndex
     closer: Mapping[str, Detector]
+    reviewers: Mapping[str, Reviewer]
 
     @cached_property
     def net(self) -> Net:
         """Made for the first batch that has to be looked at."""
         return self.index.net(self.subjects)
 
-    def at(self, batch: Batch, numbers: Sequence[int]) -> tuple[list[Seen], Documents]:
-        """What one batch holds of each of these subjects, and the documents it is in."""
+    def at(
+        self, batch: Batch, numbers: Sequence[int], tell: Callable[[int], None]
+    ) -> tuple[list[Seen], Documents]:
+        """What one batch holds of each of these subjects, and the documents it is in.
+
+        `tell` is called where reviewers take their time, with the number of documents behind.
+        """
         wanted: dict[int, Spans] = {number: {} for number in numbers}
         documents: Documents = {}
         count = 0
         for piece in batch.slices():
-            for place, caught in self.net.catch(piece.texts):
-                document = piece.document(place)
-                for number in sorted(caught.keys() & wanted.keys()):
-                    spans = self._in(document, self.subjects[number], caught[number])
-                    if spans:
-                        wanted[number][count + place] = tuple(spans)
-                        documents[count + place] = document
+            for look in reviewed(self._looks(piece, wanted.keys()), self.reviewers):
+                place = count + look.place
+                if look.case.found:
+                    wanted[look.number][place] = tuple(look.case.found)
+                    documents[place] = look.case.document
+                if self.reviewers:
+                    tell(place)
             count += len(piece.texts)
         return [Seen(count, spans) for spans in wanted.values()], documents
+
+    def _looks(self, piece: Slice, numbers: AbstractSet[int]) -> Iterator[Look]:
+        """What is found before reviewers come."""
+        for place, caught in self.net.catch(piece.texts):
+            document = piece.document(place)
+            for number in sorted(caught.keys() & numbers):
+                subject = self.subjects[number]
+                spans = self._in(document, subject, caught[number])
+                yield Look(place, number, Case(document, subject, spans))
 
     def _in(
         self, document: Document, subject: Subject, forms: AbstractSet[int]

@@ -1,6 +1,7 @@
 """What a detector is: one verb, and a promise to fail rather than to answer "nothing"."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from domain.records import Document, SensitiveSpan, Subject
 
@@ -14,4 +15,29 @@ class Detector(Protocol):
         Raises `DetectionFailed` when anything broke; an empty list means "looked, and found
         nothing".
         """
+        ...
+
+
+class Case(NamedTuple):
+    """A document that names the subject, with what the other detectors found there."""
+
+    document: Document
+    subject: Subject
+    found: Sequence[SensitiveSpan]
+
+
+@runtime_checkable
+class Reviewer(Detector, Protocol):
+    """Takes a second look, after the owners of all findings are settled, at several documents at once."""
+
+    def review(self, cases: Sequence[Case]) -> list[list[SensitiveSpan]]:
+        """What is to be added to each of them, disjoint and sorted. Raises `DetectionFailed`."""
+        ...
+
+    def answers(self) -> bytes:
+        """What it learned so far, without any text, to go on from. Personal data all the same."""
+        ...
+
+    def resume(self, answers: bytes) -> None:
+        """Go on from there: what is known already is not asked again."""
         ...

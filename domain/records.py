@@ -116,7 +116,7 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
         for owner in (Owner.SUBJECT, Owner.UNCERTAIN, Owner.OTHER):
             taken = list(kept)
             for span in _join(s for s in group if s.owner is owner):
-                kept.extend(_outside(span, taken))
+                kept.extend(outside(span, taken))
         merged.extend(kept)
     return sorted(merged)
 
@@ -165,7 +165,7 @@ def _join(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
     return joined
 
 
-def _outside(span: SensitiveSpan, taken: list[SensitiveSpan]) -> list[SensitiveSpan]:
+def outside(span: SensitiveSpan, taken: list[SensitiveSpan]) -> list[SensitiveSpan]:
     """The parts of `span` that no taken span covers."""
     parts = [(span.start, span.end)]
     for other in taken:

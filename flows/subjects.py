@@ -5,6 +5,7 @@ from itertools import chain
 
 from detectors.corpus import open_corpus
 from detectors.neighbours import neighbours, ordinary
+from detectors.protocol import Reviewer
 from domain.errors import Code, RequestRejected
 from domain.records import Document, Passage
 from flows.bench import Bench
@@ -22,7 +23,11 @@ class Subjects:
             chain.from_iterable(found.passages for found in located)
         )
         comparison, subject = bench.policy.comparison, bench.request.subject
-        closer = [d for kind, d in bench.detectors.items() if kind != "exact"]
+        closer = [
+            d
+            for kind, d in bench.detectors.items()
+            if kind != "exact" and not isinstance(d, Reviewer)
+        ]
         if not closer:
             raise RequestRejected(
                 Code.POLICY_INVALID,

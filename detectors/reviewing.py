@@ -1,0 +1,55 @@
+"""Reviewers read what the other detectors found, several documents at a time, and may only add to it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from detectors.protocol import Case, Reviewer
+from domain.errors import Code, DetectionFailed, ErasureError
+from domain.records import Owner, SensitiveSpan, merge_spans
+
+_TOGETHER = 64
+
+
+class Look(NamedTuple):
+    """What was found of one person in one document of a batch: the place of the document, the number of the person."""
+
+    place: int
+    number: int
+    case: Case
+
+
+def reviewed(looks: Iterator[Look], reviewers: Mapping[str, Reviewer]) -> Iterator[Look]:
+    """The same looks with what the reviewers add, many documents at a time. Each reviewer sees the
+    documents that name the subject, and what was found up to it.
+    """
+    while reviewers and (some := list(islice(looks, _TOGETHER))):
+        for name, reviewer in reviewers.items():
+            named = [n for n, look in enumerate(some) if _names_subject(look.case)]
+            added = _review(name, reviewer, [some[n].case for n in named]) if named else []
+            for n, spans in zip(named, added, strict=True):
+                case = some[n].case
+                some[n] = some[n]._replace(
+                    case=case._replace(found=merge_spans([*case.found, *spans]))
+                )
+        yield from some
+    yield from looks
+
+
+def _names_subject(case: Case) -> bool:
+    return any(span.owner is Owner.SUBJECT for span in case.found)
+
+
+def _review(name: str, reviewer: Reviewer, cases: Sequence[Case]) -> list[list[SensitiveSpan]]:
+    """`reviewer.review`, with every failure that is not ours turned into `DetectionFailed`."""
+    try:
+        return reviewer.review(cases)
+    except ErasureError:
+        raise
+    except Exception:  # noqa: BLE001 - its message may quote the text
+        raise DetectionFailed(
+            Code.DETECTOR_BROKE,
+            place=f"detector {name} at {cases[0].document.ref} or one of the next {_TOGETHER}",
+            remedy="the detector failed on these documents; nothing was searched past them",
+            request_ref=cases[0].subject.request_ref,
+        ) from None
