@@ -36,6 +36,7 @@ def examine() -> Iterator[Finding]:
         ("signing key", _signing_key),
         ("policy", _policy),
         ("catalog", _catalog),
+        ("annotator", _annotator),
         ("corpora", _corpora),
         ("models", _models),
         ("database", _database),
@@ -100,6 +101,18 @@ def _policy(settings: Settings) -> str:
     policy = load_policy(settings.policy)
     build.everything(policy)
     return f"{settings.policy}, sha256 {policy.sha256()[:16]}"
+
+
+def _annotator(settings: Settings) -> str:
+    from detectors.annotator import Annotator
+    from flows import build
+    from flows.policy import load_policy
+
+    built = build.detectors(load_policy(settings.policy)).values()
+    annotators = [detector for detector in built if isinstance(detector, Annotator)]
+    for annotator in annotators:
+        annotator.check()
+    return "its model is there" if annotators else "off in the policy"
 
 
 def _catalog(settings: Settings) -> str:
