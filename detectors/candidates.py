@@ -24,7 +24,7 @@ _LEADING = _LINKS | frozenset("the a an his its their my our your also still jus
 _WORD = re.compile(r"[^\W_](?:[\w'\u2019@.+-]*\w)?")
 _STOP = re.compile(r"[,;:!?()\[\]\"\n]|\.(?!\w)|\s[-\u2013\u2014]\s")
 _NAMES = re.compile(rf"{CAPITALISED}(?: {CAPITALISED})*")
-_LONGEST = 10  # words of a phrase
+_LONGEST = 6  # words of a phrase
 
 
 def candidates(text: str) -> list[Part]:

@@ -1,6 +1,7 @@
 """A small local causal model as annotator: it writes nothing, and only says yes or no, by likelihood."""
 
 import math
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from detectors.annotation import Judgement, NoAnswerError, Part
 from detectors.candidates import candidates, kind
 
 _VERSION = "1"  # of the question
-_YES, _NO = " yes", " no"
+YES, NO = " yes", " no"
+_SHORT = 2  # letters of a word that is not a name by itself: "de", "al"
 _NO_MODEL = (
     "the folder under detectors.annotator.model holds no causal language model in safetensors with its tokenizer; name "
     "one that does"
@@ -19,12 +21,23 @@ _NO_MODEL = (
 
 
 def question(person: Sequence[str], text: str, part: Part) -> str:
-    """The text with the part in brackets, and what is asked about it."""
+    """The text with the part in brackets, and what is asked about it.
+
+    The person's names are all written SUBJECT: a small model need not learn to compare names.
+    """
     start, end = part
-    return (
-        f"{text[:start]}[[{text[start:end]}]]{text[end:]}\n"
-        f"Question: is the part in brackets private information about {' or '.join(person)}?\nAnswer:"
+    before, marked, behind = (
+        disguised(person, piece) for piece in (text[:start], text[start:end], text[end:])
     )
+    return f"{before}[[{marked}]]{behind}\nIs the part in brackets private information about SUBJECT?\nAnswer:"
+
+
+def disguised(person: Sequence[str], text: str) -> str:
+    """The text with SUBJECT in place of each of the names, and of each of their longer words."""
+    words = [word for name in person for word in name.split() if len(word) > _SHORT]
+    names = sorted({*person, *words}, key=len, reverse=True)
+    pattern = "|".join(re.escape(name) for name in names)
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "SUBJECT", text) if names else text
 
 
 @dataclass
@@ -51,7 +64,7 @@ class Scoring:
     def judge(self, person: Sequence[str], text: str, part: Part) -> Judgement:
         """P(" yes") against P(" no") behind the question, as score."""
         with self._lock:  # one forward pass at a time: each takes all cores
-            score = self._score(question(person, text, part))
+            score = self._score(person, text, part)
         return Judgement(True, kind(text[part[0] : part[1]]), score)
 
     def check(self) -> None:
@@ -62,18 +75,13 @@ class Scoring:
     def close(self) -> None:
         """There are no connections; the model stays loaded."""
 
-    def _score(self, asked: str) -> float:
+    def _score(self, person: Sequence[str], text: str, part: Part) -> float:
         import torch
 
         model, tokenizer = self._load()
-        start = tokenizer(asked)["input_ids"]
-        ends = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in (_YES, _NO)]
-        room = getattr(model.config, "max_position_embeddings", None)
-        if room is not None and len(start) + max(map(len, ends)) > room:
-            raise NoAnswerError(
-                f"a question is longer than the {room} tokens that the model can read; lower "
-                "detectors.annotator.context"
-            )
+        ends = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in (YES, NO)]
+        room = getattr(model.config, "max_position_embeddings", 1 << 20) - max(map(len, ends))
+        start = _fitting(tokenizer, room, person, text, part)
         yes, no = (_log_likelihood(torch, model, start, end) for end in ends)
         if not (math.isfinite(yes) and math.isfinite(no)):
             raise NoAnswerError("the model's likelihoods are not finite; name a sound model")
@@ -95,6 +103,23 @@ class Scoring:
                 raise NoAnswerError(_NO_MODEL) from None
             self._loaded.append((model.eval(), tokenizer))
         return self._loaded[0]
+
+
+def _fitting(tokenizer: Any, room: int, person: Sequence[str], text: str, part: Part) -> list[int]:
+    """The tokens of the question, with as much text on both sides of the part as the model can read."""
+    reach = len(text)
+    while True:
+        first = max(0, part[0] - reach)
+        near = text[first : part[1] + reach]
+        asked = question(person, near, (part[0] - first, part[1] - first))
+        ids: list[int] = tokenizer(asked)["input_ids"]
+        if len(ids) <= room:
+            return ids
+        if not reach:
+            raise NoAnswerError(
+                f"a part and the names are longer than the {room} tokens that the model can read; name another model"
+            )
+        reach //= 2
 
 
 def _log_likelihood(torch: Any, model: Any, start: list[int], end: list[int]) -> float:

@@ -70,7 +70,7 @@ def test_the_score_is_the_likelihood_of_yes_against_no(folder):
 def test_the_scores_decide_whose_a_part_is(folder, monkeypatch):
     scores = {"epilepsy": 0.9, "harbour office": 0.5, "212-555-0137": 0.95}
     monkeypatch.setattr(
-        Scoring, "_score", lambda _, asked: scores.get(asked.split("[[")[1].split("]]")[0], 0.01)
+        Scoring, "_score", lambda *asked: scores.get(asked[2][slice(*asked[3])], 0.01)
     )
     spans = Annotator("scoring", str(folder)).find(document(TEXT), person(name="Maren Tolvik"))
     assert [(TEXT[s.start : s.end], s.kind.value, s.owner) for s in spans] == [
@@ -87,9 +87,17 @@ def test_a_model_that_says_yes_to_everything_stops_the_search(folder, monkeypatc
     assert "share of the document" in caught.value.remedy
 
 
-def test_a_question_longer_than_the_model_reads_is_an_error(folder):
-    with pytest.raises(NoAnswerError, match="192 tokens"):
-        Scoring(str(folder)).judge(["Maren Tolvik"], TEXT * 5, (0, 5))
+def test_a_text_longer_than_the_model_reads_is_cut_around_the_part_and_never_the_part(folder):
+    judge, at = Scoring(str(folder)), len(TEXT) * 7
+    assert 0 < judge.judge(["Maren Tolvik"], TEXT * 15, (at, at + 12)).score < 1
+    with pytest.raises(NoAnswerError, match="tokens that the model can read"):
+        judge.judge(["Maren Tolvik"], TEXT * 15, (0, at))
+
+
+def test_the_persons_names_are_disguised_and_nobody_elses():
+    names = ["Maren de Tolvik", "Mar"]
+    asked = question(names, "Maren de Tolvik met Mar, Tolvik, Marenka and de Groot.", (16, 19))
+    assert asked.startswith("SUBJECT [[met]] SUBJECT, SUBJECT, Marenka and de Groot.\n")
 
 
 @pytest.mark.parametrize("break_it", ["missing", "empty", "pickle"])
