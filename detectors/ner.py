@@ -67,7 +67,8 @@ def train(folder: Path, texts: int, rounds: int, seed: int) -> dict[str, float]:
     optimizer.learn_rate = 0.001
     chance = random.Random(seed)
     for number in range(rounds):
-        started, loss = time.monotonic(), {}
+        started = time.monotonic()
+        loss: dict[str, float] = {}
         optimizer.learn_rate = 0.001 * (1 - 0.9 * number / rounds)
         chance.shuffle(examples)
         for batch in minibatch(examples, size=compounding(16.0, 64.0, 1.001)):
@@ -101,7 +102,8 @@ def _disjoint(spans: Sequence[Any]) -> list[Any]:
     from spacy.tokens import Span
     from spacy.util import filter_spans
 
-    return filter_spans([Span(s.doc, s.start, s.end, label="PERSON") for s in spans])
+    found: list[Any] = filter_spans([Span(s.doc, s.start, s.end, label="PERSON") for s in spans])
+    return found
 
 
 def _scores(nlp: Any, examples: Sequence[Any]) -> dict[str, float]:
@@ -112,8 +114,8 @@ def _scores(nlp: Any, examples: Sequence[Any]) -> dict[str, float]:
 def main() -> int:
     """Train and write; 1 when what came out does not find names in sentences of its own kind."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--texts", type=int, default=12_000)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--texts", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()

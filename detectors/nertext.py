@@ -7,6 +7,7 @@ a model learns is limited by how many different surroundings of a name it sees, 
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -19,6 +20,9 @@ LOCALES = (
     "sk_SK hu_HU fi_FI sv_SE no_NO da_DK sl_SI hr_HR ro_RO tr_TR et_EE lv_LV lt_LT id_ID vi_VN "
     "tw_GH"
 ).split()
+_TONGUES = ("de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL")
+_ENGLISH = 0.8  # of the sentences of words drawn at random; the rest is of other languages
+_CASES: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.title)
 _ROMAN = dict(
     zip(
         "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
@@ -185,7 +189,22 @@ _FRAMES: tuple[tuple[int, str], ...] = (
     (1, "the {P} case{end}"),
     (1, "{city} {job} {P} {verb}{end}"),
     (9, "{plain}"),
-    (2, "{field}: {company}{between}{field}: {city}"),
+    (10, "{some} {P} {some}{end}"),
+    (4, "{P} {some}{end}"),
+    (4, "{some} {P}{end}"),
+    (4, "{cap} {some} {P}{end}"),
+    (3, "{cap} {P} {some}{end}"),
+    (6, "{cap} {some}{end}"),
+    (5, "{cap} {some} {cap} {cap} {some}{end}"),
+    (4, "{some} {city} {some}{end}"),
+    (4, "{some} {company} {some}{end}"),
+    (3, "{some} {street} {some}{end}"),
+    (2, "{some} {country} {some}{end}"),
+    (2, "{cap} {cap} {some}{end}"),
+    (2, "{some} {trade} {some}{end}"),
+    (2, "{trade} {P} {some}{end}"),
+    (2, "{field}: {some}{between}{field}: {P}"),
+    (2, "{cap} {cap}: {some}{between}{field}: {P}"),
     (2, "{start}{company} {verb}{end}"),
     (2, "{start}{city} {verb}{end}"),
     (1, '"{work}" was filmed in {city}{end}'),
@@ -244,7 +263,13 @@ class Writer:
             self._collect(faker, locale)
         world = Faker("en_US")
         world.seed_instance(self.seed)
-        self.countries = [world.country() for _ in range(_DRAWN)]
+        self.lists: dict[str, list[str]] = {
+            "country": [world.country() for _ in range(_DRAWN)],
+            "trade": [world.job() for _ in range(2 * _DRAWN)],
+        }
+        self.words: list[str] = list(world.get_words_list())
+        foreign = [word for code in _TONGUES for word in Faker(code).get_words_list()]
+        self.foreign = [word for word in foreign if word.islower()]
 
     def _collect(self, faker: Any, locale: str) -> None:
         """Draw the names, and where letters are Latin the places, of one country."""
@@ -255,10 +280,12 @@ class Writer:
         names = [given() for _ in range(_DRAWN)], [family() for _ in range(_DRAWN)]
         self.people.append(names)
         if locale == "ru_RU":
-            self.people += [tuple([_latin(name) for name in part] for part in names)] * 2
+            self.people += [([*map(_latin, names[0])], [*map(_latin, names[1])])] * 2
         elif locale != "ja_JP":
             draw = {"city": faker.city, "company": faker.company, "street": faker.street_address}
-            self.places.append({k: [d() for _ in range(_DRAWN // 3)] for k, d in draw.items()})
+            drawn = {k: [d() for _ in range(_DRAWN // 2)] for k, d in draw.items()}
+            drawn["company"] = [c for c in drawn["company"] if " " in c]  # the others are surnames
+            self.places.append(drawn)
 
     def given_family(self) -> tuple[str, str]:
         """A given and a family name of one country."""
@@ -282,7 +309,7 @@ class Writer:
             link=pick(_LINKS),
         )
         drawn = self.chance.random()
-        return name.lower() if drawn < 0.07 else name.upper() if drawn < 0.12 else name
+        return name.lower() if drawn < 0.02 else name.upper() if drawn < 0.06 else name
 
     def fill(self, frame: str) -> str:
         """A frame with everything filled in but the people."""
@@ -297,12 +324,21 @@ class Writer:
             return pick(_LEXICON[slot])
         if slot in places:
             return pick(places[slot]).replace("\n", ", ")
-        if slot == "country":
-            return pick(self.countries)
+        if slot in {"some", "cap"}:
+            return self._words(slot)
+        if slot in self.lists:
+            return pick(self.lists[slot])
         if slot == "n":
             return pick(_NUMBERS)
         day = date(1950, 1, 1) + timedelta(days=self.chance.randrange(27_000))
         return day.strftime(pick(_DAYS))
+
+    def _words(self, slot: str) -> str:
+        """Words drawn at random, or one with a capital."""
+        words = self.words if self.chance.random() < _ENGLISH else self.foreign
+        count = 1 if slot == "cap" else self.chance.randint(1, 5)
+        several = " ".join(self.chance.choices(words, k=count))
+        return several.capitalize() if slot == "cap" else several
 
     def text(self) -> Marked:
         """One to three sentences, in the usual case or all in another."""
@@ -314,7 +350,7 @@ class Writer:
         if self.chance.random() < 0.6:
             frames = [frame[:1].upper() + frame[1:] for frame in frames]
         whole = self.chance.choice([" ", " ", "\n"]).join(frames)
-        case = self.chance.choices([str, str.lower, str.upper, str.title], [88, 6, 4, 2])[0]
+        case = self.chance.choices(_CASES, [90, 5, 3, 2])[0]
         text, marks = "", []
         for piece in re.split(r"(\{P\})", whole):
             if piece != "{P}":

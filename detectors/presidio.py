@@ -163,7 +163,7 @@ class _Engine:
             found += [
                 Finding(e.start_char, e.end_char, SpanKind.PERSON, NAME_SCORE)
                 for e in self.pipeline(readable).ents
-                if e.label_ in _PEOPLE
+                if e.label_ in _PEOPLE and not any(c.isdigit() for c in e.text)
             ]
         return found
 
