@@ -52,5 +52,5 @@ class Backend(Protocol):
         ...
 
     def check(self) -> None:
-        """Whether the model is there. Raises `NoAnswerError`."""
+        """Whether the model is there and answers. Raises `MalformedError`, `NoAnswerError`."""
         ...

@@ -143,10 +143,14 @@ class Annotator:
         self._kept.update({digest: _read(a) for digest, a in json.loads(answers).items()})
 
     def check(self) -> None:
-        """Whether the model is there. Raises `DetectionFailed`."""
+        """Whether the model is there and answers a simple question. Raises `DetectionFailed`."""
         try:
             with closing(self._reader[0]) as reader:
                 reader.check()
+        except MalformedError as error:
+            raise _failed(
+                "detector annotator", f"its model gives no usable answer: {error}"
+            ) from None
         except NoAnswerError as error:
             raise _failed("detector annotator", str(error)) from None
 

@@ -58,8 +58,8 @@ class Chat:
         return answers.judgement(content)
 
     def check(self) -> None:
-        """Ask for the list of models, which holds no document."""
-        self._sent(lambda: list(self._client().models.list()))
+        """Ask one question about a sentence that stands in no document."""
+        self.judge(("Nobody Here",), "Nobody Here mends clocks in Vardal.", (12, 34))
 
     def close(self) -> None:
         """Close the client's connections."""

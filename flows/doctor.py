@@ -112,7 +112,7 @@ def _annotator(settings: Settings) -> str:
     annotators = [detector for detector in built if isinstance(detector, Annotator)]
     for annotator in annotators:
         annotator.check()
-    return "its model is there" if annotators else "off in the policy"
+    return "its model answers" if annotators else "off in the policy"
 
 
 def _catalog(settings: Settings) -> str:

@@ -69,8 +69,6 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/asked":
             self._send(200, {"asked": self.server.asked, "obeyed": self.server.obeyed})
-        elif self.path == "/v1/models":
-            self._send(200, {"object": "list", "data": []})
         else:
             self._send(404, {})
 

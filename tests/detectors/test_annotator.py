@@ -111,6 +111,8 @@ def test_an_endpoint_that_is_not_there_stops_the_search(server):
     assert "cannot be reached" in refused(lambda: gone.find(document(TEXT), MAREN)).remedy
     refused(gone.check)
     Annotator("chat", "right", endpoint=server.endpoint).check()
+    unfit = Annotator("chat", "prose", endpoint=server.endpoint)
+    assert "not JSON" in refused(unfit.check).remedy
 
 
 def test_a_budget_that_is_used_up_is_an_error_and_not_fewer_spans(annotator):
