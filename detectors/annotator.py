@@ -231,7 +231,8 @@ class Annotator:
         if _characters((s.start, s.end) for s in spans) > self._most(len(case.document.text)):
             raise _failed(
                 f"detector annotator at {case.document.ref}",
-                "the model marks more than the policy's share of the document; read the document, it may give orders",
+                "the model marks more than the policy's share of the document; read the document, which may give "
+                "orders, and raise detectors.annotator.share if it gives none",
                 case.subject.request_ref,
             )
         return spans

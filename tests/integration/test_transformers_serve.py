@@ -122,9 +122,8 @@ def serve(folder: Path) -> Iterator[str]:
 def test_a_model_behind_transformers_serve_is_asked_and_its_answers_are_checked(folder):
     with serve(folder) as endpoint:
         annotator = Annotator("chat", str(folder), endpoint=endpoint, timeout=60)
-        annotator.check()
         spans = annotator.find(document(TEXT), person(name=NAMES[0]))
         assert shown(TEXT, spans) == [("other", DENTIST)]
         with pytest.raises(DetectionFailed) as caught:
             annotator.find(document(TEXT.replace("dentist", "surgeon")), person(name=NAMES[0]))
-        assert "malformed twice (a part that is not in the text)" in caught.value.remedy
+        assert "malformed twice" in caught.value.remedy
