@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 
 from detectors.addresses import address_forms
 from detectors.dates import date_forms
@@ -78,10 +80,11 @@ class ExactIndex:
         text = document.text.reveal()
         folded = fold(text)
         digits = digits_of(folded.text)
+        forms = self.forms(subject)
         hits = [
             hit
-            for place, form in enumerate(self.forms(subject))
-            if (among is None or place in among) and form.possible(folded.text, digits)
+            for form in (forms if among is None else map(forms.__getitem__, sorted(among)))
+            if form.possible(folded.text, digits)
             for hit in _hits(form, folded)
         ]
         strong, weak, namesake = _weigh(text, hits)
@@ -149,9 +152,8 @@ def _weigh(text: str, hits: list[_Hit]) -> tuple[list[_Hit], list[_Hit], bool]:
     household = all(hit[0].kind is SpanKind.ADDRESS for hit in strong)
     if household and any(score >= SURE for _, _, score in names):
         return [], hits, namesake
-    if namesake:
-        strong = [hit for hit in strong if not hit[0].titled]
-    return strong, [hit for hit in hits if hit not in strong], namesake
+    surely = [hit[0].alone and not (namesake and hit[0].titled) for hit in hits]
+    return list(compress(hits, surely)), list(compress(hits, map(not_, surely))), namesake
 
 
 def _identified(strong: list[_Hit]) -> bool:

@@ -96,15 +96,16 @@ def words(texts: Sequence[str]) -> bytes:
     of it, so that no pattern needs a gap without bounds.
     """
     joined = "\0".join(texts)
-    if joined.count("\0") >= max(1, len(texts)):
-        joined = "\0".join(text.replace("\0", " ") for text in texts)
     for sign in _SIGNS if not joined.isascii() else "":
         joined = joined.replace(sign, " ")
     plain = joined.encode("ascii", _NOT_ASCII)  # the encoder finds the other runs
-    plain = b" " + plain.translate(_PLAIN).replace(b"\0", b" \0 ") + b" "
-    while _WIDE in plain:
-        plain = plain.replace(_WIDE, _WIDE[: len(_WIDE) // 2])
-    return plain
+    row = plain.translate(_PLAIN).replace(b"\0", b" \0 ")
+    if len(row) - len(plain) > 2 * max(0, len(texts) - 1):  # a text has zero bytes of its own
+        return words([text.replace("\0", " ") for text in texts])
+    row = b" " + row + b" "
+    while _WIDE in row:
+        row = row.replace(_WIDE, _WIDE[: len(_WIDE) // 2])
+    return row
 
 
 def _other(error: UnicodeError) -> tuple[bytes, int]:

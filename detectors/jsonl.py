@@ -10,6 +10,8 @@ from typing import IO, Any
 
 import orjson
 
+from detectors.patterns import Patterns
+
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _UNIT = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL
@@ -71,8 +73,8 @@ class Lines:
         self._field = field
         self._key = json.dumps(field, ensure_ascii=False).encode("utf-8", "replace")
         escapes = "|".join(f"{ord(c):02x}" for c in set(field) if c.isascii())
-        self._escaped = re.compile(rf"\\u00(?:{escapes})".encode(), re.IGNORECASE)
         self._plain = field.isascii() and field.isalnum()
+        self._escaped = Patterns([rf"\\u00(?i:{escapes})"] if self._plain else [])
         self._mark = token_hex(8)
         self._border = f',"{self._mark}",'.encode()
 
@@ -109,7 +111,7 @@ class Lines:
 
     def _has_escapes(self, lines: bytes) -> bool:
         """Whether a letter of the key is somewhere written as an escape."""
-        return lines.find(b"\\u00") >= 0 and self._escaped.search(lines) is not None
+        return any(True for _ in self._escaped.hits(lines))
 
     def text(self, line: bytes) -> str | None:
         """The text of one line, with a byte order mark before it or not; None for no row."""

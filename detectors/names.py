@@ -15,6 +15,8 @@ _LINKS = "van von der den de di da del della du la le los las ten ter zu zum bin
 HONORIFICS = frozenset(_TITLES.split())
 PARTICLES = frozenset(_LINKS.split())
 _SEPARATOR = r"(?:\s{1,3}|[_.\-]|\\_|\s*\\\n\s*)"
+_WORD_BEFORE = re.compile(r"(?<![^\W\d_])([^\W\d_]+)(\.?[ \t]|-)$")
+_WORD_AFTER = re.compile(r"[ \t-]([^\W\d_]+)")
 _TRANSCRIBED = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
 )
@@ -97,10 +99,11 @@ def is_bare(form: Form, text: str, start: int, end: int) -> bool:
     """
     if form.alone or form.near is not None:
         return True
-    before = re.search(r"([^\W\d_]+)(\.?[ \t]|-)$", text[max(0, start - 40) : start])
+    border = text[max(0, start - 1) : start] in (" ", "\t", "-")
+    before = _WORD_BEFORE.search(text[max(0, start - 40) : start]) if border else None
     if before and before[1][0].isupper() and not _may_precede(before[1], before[2]):
         return False
-    after = re.match(r"[ \t-]([^\W\d_]+)", text[end : end + 40])
+    after = _WORD_AFTER.match(text[end : end + 40])
     return not (after and after[1][0].isupper())
 
 

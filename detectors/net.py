@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import compress
+from operator import not_
 
 from detectors import days
 from detectors.dates import read_date
@@ -115,10 +117,10 @@ class Net:
         Raises `DetectionFailed` when the matcher broke.
         """
         caught: dict[int, Caught] = {}
-        easy = [text.isascii() for text in texts]
-        for alike in set(easy):  # a text of ASCII is folded faster when no other is beside it
-            places = [place for place, one in enumerate(easy) if one is alike]
-            folded = words([texts[place] for place in places])
+        easy = list(map(str.isascii, texts))
+        for alike in (easy, list(map(not_, easy))):  # ASCII is folded faster when it stands alone
+            places = list(compress(range(len(texts)), alike))
+            folded = words(list(compress(texts, alike)))
             for found in (self._in_words(folded), self._in_numbers(folded)):
                 for number, subject, form in found:
                     people = caught.setdefault(places[number], {})
@@ -129,18 +131,19 @@ class Net:
     def _in_words(self, folded: bytes) -> Iterator[Found]:
         found: list[Found] = []
         for (start, end), patterns in self._words.hits(folded):
-            before = folded[max(start, end - self._reach) : end].decode("utf-8", "ignore").split()
-            dated = False
+            before: list[str] = []
             for pattern in patterns:
-                if pattern >= len(self._whose):
-                    dated = True
-                    continue
+                if pattern >= len(self._whose):  # they come last, and the key is the same for all
+                    key = days.key_before(folded, start, end)
+                    for subject in self._dates.get(key, ()) if key else ():
+                        found += [(start, subject, form) for form in self._dated[subject]]
+                    break
                 several, slip = self._whose[pattern]
+                if slip and not before:
+                    window = folded[max(start, end - self._reach) : end]
+                    before = window.decode("utf-8", "ignore").split()
                 if slip is None or slip.among(before):
                     found += [(start, subject, form) for subject, form in several]
-            key = days.key_before(folded, start, end) if dated else None
-            for subject in self._dates.get(key, ()) if key else ():
-                found += [(start, subject, form) for form in self._dated[subject]]
         return _numbered(folded, found)
 
     def _in_numbers(self, folded: bytes) -> Iterator[Found]:

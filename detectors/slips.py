@@ -48,10 +48,25 @@ def slack(word: str) -> int:
 
 
 def _hole(word: str, most: int) -> tuple[str, str]:
-    """A word of about this length, in folded text and in `folding.words`."""
-    length = len(fold(word).text)
-    span = f"{{{length - most},{length + most}}}"
-    return rf"(?P<slip>[^\W\d_]{span})", f"{LETTER}{span}"
+    """A word of about this length, in folded text and in `folding.words`; there one of the pieces of
+    the right word stands in it unharmed, since there is one piece more than slips.
+
+    Between two pieces one letter is left out, so that even two letters exchanged harm one piece only.
+    """
+    right = fold(word).text
+    length, step = len(right), (len(right) + 1) / (most + 1)
+    holes = []
+    for number in range(most + 1):
+        start, end = round(number * step), round((number + 1) * step) - 1
+        before = _letters(start, most) if number else ""
+        after = _letters(length - end, most) if number < most else ""
+        holes.append(f"{before}{right[start:end]}{after}")
+    return rf"(?P<slip>[^\W\d_]{{{length - most},{length + most}}})", f"(?:{'|'.join(holes)})"
+
+
+def _letters(count: int, most: int) -> str:
+    """About so many letters."""
+    return f"{LETTER}{{{max(0, count - most)},{count + most}}}"
 
 
 def _form(pattern: str, loose: str, word: str, most: int, anchor: str) -> Form:

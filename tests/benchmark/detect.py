@@ -167,25 +167,34 @@ def _index(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, f
     documents, everybody = people.lume(DATA)
     person = everybody[0].subject("lume-0", *people.KINDS.values())
     path = OUT.with_name("bench-detect.jsonl")
-    size = speed.write_lines(path, DATA, documents[:6], arguments.megabytes)
     print(
-        f"\n{size:.0f} MB of JSON lines, one line of a hundred is a candidate\n\n"
-        "| people looked for | candidates | seconds to make the net | MB/s, one thread |\n|---|---|---|---|"
+        f"\n{arguments.megabytes:.0f} MB of JSON lines; with one line of a hundred about one of the people, and with "
+        "none\n\n| people looked for | seconds to make the net | candidates | MB/s, one thread | candidates without "
+        "that person | MB/s |\n|---|---|---|---|---|---|"
     )
     paces = {}
     for count in (1, 100, 1000):
-        paces[count] = pace = speed.index(path, size, [person, *speed.crowd(count - 1, everybody)])
+        subjects = [person, *speed.crowd(count - 1, everybody)]
+        with_them, without = (
+            speed.index(
+                path,
+                speed.write_lines(path, DATA, documents[:6], arguments.megabytes, share),
+                subjects,
+            )
+            for share in (speed.SHARE, 0.0)
+        )
+        paces[count] = with_them
         print(
-            f"| {count} | {pace.candidates} | {pace.net_seconds:.2f} | {pace.per_second:.0f} |",
+            f"| {count} | {with_them.net_seconds:.2f} | {with_them.candidates} | {with_them.per_second:.0f} "
+            f"| {without.candidates} | {without.per_second:.0f} |",
             flush=True,
         )
+        report["throughput"] |= {
+            f"index_mb_s_{count}": with_them.per_second,
+            f"index_mb_s_{count}_nobody": without.per_second,
+            f"net_seconds_{count}": with_them.net_seconds,
+        }
     path.unlink()
-    report["throughput"] |= {
-        "index_mb_s_1": paces[1].per_second,
-        "index_mb_s_100": paces[100].per_second,
-        "index_mb_s_1000": paces[1000].per_second,
-        "net_seconds_1000": paces[1000].net_seconds,
-    }
     return {
         "index MB/s, one person": paces[1].per_second,
         "index MB/s, 1,000 people": paces[1000].per_second,

@@ -20,7 +20,7 @@ from tests.benchmark.detect_people import Person
 from tests.benchmark.detect_pii import NOBODY, default_engine
 from tests.benchmark.lume import ordinary_pieces
 
-SHARE = 0.01  # of the lines mention somebody who is looked for
+SHARE = 0.01  # of the lines mention the one person who is there
 ROUNDS = 3
 
 _WAYS = ("Road", "Lane", "Avenue", "Court")
@@ -60,20 +60,20 @@ def crowd(count: int, everybody: Sequence[Person]) -> list[Subject]:
 
 
 def write_lines(
-    path: Path, data: Path, candidates: Sequence[Document], megabytes: float, seed: int = 0
+    path: Path, data: Path, candidates: Sequence[Document], megabytes: float, share: float = SHARE
 ) -> float:
-    """A JSON lines file of WikiText and TOFU, in which one line of a hundred is a candidate.
+    """A JSON lines file of WikiText and TOFU, in which this share of the lines are candidates.
 
     Returns its megabytes.
     """
-    order = random.Random(seed)
+    order = random.Random(0)
     texts = [" ".join(piece.split()) for piece in ordinary_pieces(2000)]
     rows = json.loads((data / "tofu" / "retain90.json").read_text("utf-8"))
     texts += [f"{row['question']} {row['answer']}" for row in rows]
     written = 0
     with path.open("wb") as stream:
         while written < megabytes * 1e6:
-            wanted = order.random() < SHARE
+            wanted = order.random() < share
             text = order.choice(candidates).text.reveal() if wanted else order.choice(texts)
             row = {"id": written, "source": "bench", "text": text}
             written += stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")

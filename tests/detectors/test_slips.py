@@ -1,9 +1,15 @@
 """A name with a slip is found, and is nobody's for sure unless something else says whose."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 from detectors.attribution import attribute
 from detectors.exact import ExactIndex
+from detectors.slips import _hole, slack
 from domain.records import Owner
 from tests.detectors.conftest import document, person
 
@@ -74,3 +80,18 @@ def test_what_follows_a_relative_is_not_the_persons(presidio):
     found = attribute(doc, ExactIndex().find(doc, subject), presidio.find(doc, subject))
     owners = {text[s.start : s.end]: s.owner for s in found}
     assert owners["917-555-0188"] is Owner.UNCERTAIN
+
+
+@given(st.text("abc\u0436", min_size=5, max_size=14), st.data())
+def test_a_word_with_so_many_slips_keeps_a_piece_unharmed(word, data):
+    most, letters = slack(word), list(word)
+    for _ in range(most):
+        at = data.draw(st.integers(0, len(letters) - 1))
+        how = data.draw(st.sampled_from(["add", "drop", "change", "exchange"]))
+        if how == "exchange":
+            letters[at : at + 2] = letters[at : at + 2][::-1]
+        else:
+            letters[at : at + (how != "add")] = [] if how == "drop" else ["x"]
+    written = "".join(letters)
+    if OSA.distance(written, word) <= most:
+        assert re.fullmatch(_hole(word, most)[1].encode(), written.encode())
