@@ -138,6 +138,17 @@ def test_a_zero_byte_in_a_text_is_no_border():
     assert [place for place, _ in NET.catch(["a\0b\0c", "by Wei\0Li", "Wei", "Li"])] == [1]
 
 
+@pytest.mark.parametrize("others", [3, 300])
+def test_numbers_are_caught_among_few_and_among_many_others(others):
+    batch = [f"call 646-777-{n:04}" for n in range(others)]
+    batch += ["+47 (22) 12-34-56", "Zo\u00eb's ab 12 34 5", "\u0662\u0662 12 34 56", batch[0]]
+    assert [(place, list(who)) for place, who in NET.catch(batch)] == [
+        (others, [1]),
+        (others + 1, [3]),
+        (others + 2, [1]),
+    ]
+
+
 def test_an_identifier_that_no_pattern_takes_is_an_error_without_its_text():
     subject = Subject("er-1", (Identifier(KINDS.NAME, Secret("Maren " + "Tolvik " * 9000)),))
     index = ExactIndex()
