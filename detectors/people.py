@@ -17,8 +17,7 @@ _THINGS = """
 Social Security Number Phone Telephone Mobile Cell Fax Email Mail Address Home Street Birth Birthday
 Date Account Record Customer Client Patient Employee Member Passport License Licence Policy Card
 Identification Information Details Note Notes
-January February March July August September October November December
-Monday Tuesday Wednesday Thursday Friday Saturday Sunday Easter Christmas
+Easter Christmas
 United States Kingdom America American British English French German New North South East West
 Northern Southern Eastern Western San Santa Los Las Saint Mount Fort Lake River Great City County
 State University College School Institute Hospital Church Museum Park Bridge House Company
@@ -27,9 +26,14 @@ World War Union Republic Empire Club League Cup Games
 Avenue Road Drive Place Boulevard Court Parkway Highway Circle Terrace Square Apartment Suite
 Unit Way
 """
+_TIMES = """
+January February March July August September October November December
+Monday Tuesday Wednesday Thursday Friday Saturday Sunday
+"""
 STARTERS = frozenset(_STARTERS.split())
 """Words that begin sentences and requests, and forms of address."""
-_STOP = "|".join(sorted(STARTERS | set(_THINGS.split()), key=lambda w: (-len(w), w)))
+_BEFORE_NAMES = STARTERS | set(_TIMES.split())
+_STOP = "|".join(sorted(_BEFORE_NAMES | set(_THINGS.split()), key=lambda w: (-len(w), w)))
 _WORD = rf"(?!(?:{_STOP})(?![\w-])){CAPITALISED}"
 _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|du|la|le|ten|ter|zu|bin|ibn|al|y)"
 _SPACE = r"[ \u00a0]"
@@ -79,6 +83,6 @@ def person_score(text: str, start: int, end: int) -> float:
     return (PERSON_SCORE, 0.6, 0.8)[bool(_AFTER.match(text, end)) + bool(_BEFORE.search(before))]
 
 
-_STARTED = "|".join(sorted(STARTERS))
+_STARTED = "|".join(sorted(_BEFORE_NAMES))
 _TITLE_BEFORE = re.compile(rf"(?<!\w)(?!(?:{_STARTED}|[{UPPER}])(?!\w)){CAPITALISED}{_SPACE}$")
 _TITLE_AFTER = re.compile(rf"{_SPACE}(?!(?:{_STARTED})(?!\w)){CAPITALISED}")

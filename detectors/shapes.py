@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from detectors.letters import CAPITALISED
 from detectors.people import PERSON, PERSON_SCORE, person_score
 from detectors.streets import EUROPEAN_ADDRESS, LOOSE_ADDRESS, STREET_ADDRESS, US_ADDRESS
 from domain.records import SpanKind
@@ -126,7 +127,9 @@ _WORDS: dict[SpanKind, str] = {
 }
 """The words that say what follows them."""
 _KEYWORD = re.compile(
-    "|".join(rf"(?P<{kind.value}>\b(?:{words})(?!\w))" for kind, words in _WORDS.items()),
+    "|".join(
+        rf"(?P<{kind.value}>(?<![^\W_])(?:{words})(?![^\W_]))" for kind, words in _WORDS.items()
+    ),
     re.IGNORECASE,
 )
 _REACH = 72  # characters before a value in which a word may speak for it
@@ -151,6 +154,11 @@ def in_context(text: str, finding: Finding) -> Finding:
     if finding.kind is SpanKind.ADDRESS:  # a whole address speaks for itself
         return finding
     return finding._replace(score=round(finding.score - _LOWER, 3))
+
+
+def announces(words: str, kind: SpanKind) -> bool:
+    """Whether one of the words, the head of a column say, says that what follows is of this kind."""
+    return any(match.lastgroup == kind.value for match in _KEYWORD.finditer(words))
 
 
 def settle(findings: Iterable[Finding]) -> list[Finding]:
@@ -187,11 +195,27 @@ def looks(text: str) -> list[Finding]:
     digits = _ANY_DIGIT.search(text) is not None
     there = {SpanKind.EMAIL: "@" in text, SpanKind.PERSON: True}
     return [
-        Finding(*match.span(), shape.kind, shape.score)
+        Finding(match.start(), _end(match, shape.kind), shape.kind, shape.score)
         for shape, pattern in _COMPILED
         if there.get(shape.kind, digits)
         for match in pattern.finditer(text)
     ]
+
+
+def _end(match: re.Match[str], kind: SpanKind) -> int:
+    """Where it ends: an address that has its town goes on in another line with a postcode only, and
+    no address with a word that is a key.
+    """
+    end = match.start() + match.group().find("\n")
+    while kind is SpanKind.ADDRESS and match.start() <= end < match.end():
+        following = match.string.find("\n", end + 1)
+        following = match.end() if following < 0 else min(following, match.end())
+        line = match.string[end + 1 : following]
+        town = _TOWN.search(match.string, match.start(), end)
+        if (town and not _ANY_DIGIT.search(line)) or match.string[following : following + 1] == ":":
+            return end
+        end = following
+    return match.end()
 
 
 def findings(text: str) -> list[Finding]:
@@ -199,6 +223,9 @@ def findings(text: str) -> list[Finding]:
     return introduce(text, settle(in_context(text, finding) for finding in looks(text)))
 
 
+_TOWN = re.compile(
+    rf",\s+(?:in\s+)?(?!(?:Apt|Apartment|Unit|Suite|Ste|Floor|Flat|Room|No)\b){CAPITALISED}"
+)
 _ANY_DIGIT = re.compile(r"\d")
 _INTRODUCES = 40
 _STOP = re.compile(r"[.!?;]\s|\n")

@@ -59,6 +59,14 @@ FOUND = [
     ("Jan van der Berg was born", "person", "Jan van der Berg"),
     ("Maren A. Tolvik lives", "person", "Maren A. Tolvik"),
     ("What is April Lane's phone number?", "person", "April Lane"),
+    ("On Monday Jon Aske wrote", "person", "Jon Aske"),
+    ("lives at 12 Harbour Lane, Ostby\nJon Aske\nPhone: 1", "address", "12 Harbour Lane, Ostby"),
+    ("12 Harbour Lane\nOstby\n4310 Vardal", "address", "12 Harbour Lane\nOstby\n4310 Vardal"),
+]
+SURE_BY_KEY = [
+    '"birth_date": "5 September 2005"',
+    "phone_number=030 1234567",
+    "home_address: 12 Mill Walk, Ostby",
 ]
 NOT_SURE = [
     "The United States and New York signed on 4 May 1999.",
@@ -68,6 +76,11 @@ NOT_SURE = [
     "The New York Times, the Vann Lake Bridge and the 2012 Big Ten Conference Tournament.",
     "Version 2.10.4 of the Social Security Act",
 ]
+
+
+@pytest.mark.parametrize("text", SURE_BY_KEY)
+def test_a_key_of_several_words_says_what_follows(presidio, text):
+    assert [s.confidence >= 0.5 for s in presidio.find(document(text), NOBODY)] == [True]
 
 
 @pytest.mark.parametrize(("text", "kind", "expected"), FOUND)
