@@ -1,17 +1,21 @@
-"""Whose is it? The nearest name before a finding, in the same sentence, decides."""
+"""Whose is it? Every cue gives evidence for somebody; the strongest decides, or nobody can say."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import pairwise
 
-from detectors.shapes import SURE
+from detectors.cast import NOBODY, SUBJECT, UNKNOWN
+from detectors.cues import evidence, strongest
+from detectors.folding import fold
+from detectors.layout import Layout
+from detectors.mentions import cast
+from detectors.scene import Evidence, Scene
+from detectors.shapes import SURE, announces
 from domain.records import Document, Owner, SensitiveSpan, SpanKind, merge_spans
 
-_BORDER = re.compile(
-    r"(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St))(?<!\bMrs)[.!?]+[\"')\]]*\s+(?=[^\W_a-z])|\n+|;\s"
-)
-"""Ends of sentences and clauses. A question and the answer behind it are one: see `_sentences`."""
+_PLAIN = 0.7
+"""Evidence from which on a secret is somebody's of whom we know the name alone."""
+_CLEAR = 0.75
+"""Evidence from which on an unsure finding is somebody's."""
 
 
 def attribute(
@@ -19,61 +23,82 @@ def attribute(
 ) -> list[SensitiveSpan]:
     """The subject's spans and the found ones, each with its owner.
 
-    A finding that overlaps one of the subject's own spans belongs to it. When the document names
-    only the subject, sure findings are the subject's. When it names several people, the nearest
-    name before the finding in the same sentence decides, and where there is none the owner stays
-    UNCERTAIN, as it does for unsure findings. The subject's own birth date or street next to
-    somebody else's name is UNCERTAIN too: it may be a shared one.
+    1. A finding that overlaps one of the subject's own secrets belongs to it. 2. The cues decide
+    (`detectors.cues`), and what they leave open is whose the same value is elsewhere in the
+    document. 3. What still is open is the subject's where the document names nobody else, and
+    otherwise UNCERTAIN. 4. An unsure finding needs more evidence, and a date the head of its
+    column. The subject's own birth date or street that the cues give to another is UNCERTAIN: it
+    may be a shared one.
 
     Returns disjoint, sorted spans.
     """
     text = document.text.reveal()
-    own = list(subject_spans)
-    named = [(s.start, s.owner) for s in own if s.kind is SpanKind.PERSON]
-    free = [f for f in found if not any(f.start < s.end and s.start < f.end for s in own)]
-    others = [f for f in free if f.kind is SpanKind.PERSON and f.confidence >= SURE]
-    named += [(f.start, Owner.OTHER) for f in others]
-    several = any(owner is not Owner.SUBJECT for _, owner in named)
-    present = any(s.owner is Owner.SUBJECT for s in own)
-    sentences = _sentences(text) if several else []
-    result = [_reconsider(s, named, sentences) if several else s for s in own]
+    own = sorted(subject_spans)
+    new = (f for f in found if not any(_belongs(f, s) for s in own))  # 1
+    free = merge_spans(replace(f, owner=Owner.UNCERTAIN) for f in new)
+    layout = Layout(text)
+    people = cast(layout, own, free)
+    secrets = sorted(s for s in (*own, *free) if s.kind is not SpanKind.PERSON)
+    scene, doubted = Scene(layout, people, secrets), people.doubted
+    decided = {f: strongest(evidence(scene, f), doubted) for f in secrets}  # 2
+    _repeat(text, decided)
+    alone = Owner.SUBJECT if people.names_subject_alone() else Owner.UNCERTAIN
+    result = [_reconsider(span, decided) for span in own]
     for finding in free:
         if finding.kind is SpanKind.PERSON:
-            owner = Owner.OTHER if finding.confidence >= SURE else Owner.UNCERTAIN
-        elif finding.confidence < SURE:
-            owner = Owner.UNCERTAIN
-        elif several:
-            owner = _nearest(finding, named, sentences)
+            owner = Owner.OTHER if people.believes(finding) else Owner.UNCERTAIN
         else:
-            owner = Owner.SUBJECT if present else Owner.UNCERTAIN
+            announced = announces(layout.head(finding.start), finding.kind)
+            sure = finding.confidence >= SURE or announced
+            said = decided[finding]
+            owner = _owner(finding, said, alone, sure=sure, doubted=said[0] in doubted)  # 3, 4
         result.append(replace(finding, owner=owner))
     return merge_spans(result)
 
 
-def _reconsider(
-    span: SensitiveSpan, named: list[tuple[int, Owner]], sentences: list[tuple[int, int]]
-) -> SensitiveSpan:
-    """A birth date or an unsure address directly behind another person's name is not surely the
+def _belongs(finding: SensitiveSpan, own: SensitiveSpan) -> bool:
+    """Whether a finding is one of the subject's spans over again; a secret with a name in it is
+    not.
+    """
+    again = own.kind is not SpanKind.PERSON or finding.kind is SpanKind.PERSON
+    return again and finding.start < own.end and own.start < finding.end
+
+
+def _owner(
+    finding: SensitiveSpan, said: Evidence, alone: Owner, *, sure: bool, doubted: bool
+) -> Owner:
+    person, share = said
+    if not sure and (share < _CLEAR or finding.kind is SpanKind.DATE):
+        return Owner.UNCERTAIN
+    if person in {UNKNOWN, NOBODY}:
+        return alone if not share else Owner.UNCERTAIN
+    if person == SUBJECT:
+        return Owner.SUBJECT
+    return Owner.UNCERTAIN if doubted and share < _PLAIN else Owner.OTHER
+
+
+def _reconsider(span: SensitiveSpan, decided: dict[SensitiveSpan, Evidence]) -> SensitiveSpan:
+    """A birth date or an unsure address that is another person's by the text is not surely the
     subject's.
     """
     weak = span.kind is SpanKind.DATE or (span.kind is SpanKind.ADDRESS and span.confidence < 0.9)
-    if weak and span.owner is Owner.SUBJECT and _nearest(span, named, sentences) is Owner.OTHER:
+    if weak and span.owner is Owner.SUBJECT and decided[span][0] > SUBJECT:
         return replace(span, owner=Owner.UNCERTAIN)
     return span
 
 
-def _nearest(
-    span: SensitiveSpan, named: list[tuple[int, Owner]], sentences: list[tuple[int, int]]
-) -> Owner:
-    """The owner of the last name before the span in its sentence; UNCERTAIN without one."""
-    start = next((a for a, b in sentences if a <= span.start < b), 0)
-    before = [(at, owner) for at, owner in named if start <= at < span.start]
-    return max(before, key=lambda name: name[0])[1] if before else Owner.UNCERTAIN
+def _repeat(text: str, decided: dict[SensitiveSpan, Evidence]) -> None:
+    """What no cue decides is whose the same value is elsewhere, if one person's."""
+    whose: dict[str, set[Evidence]] = {}
+    for finding, said in decided.items():
+        if said[0] >= SUBJECT:
+            whose.setdefault(_value(text, finding), set()).add(said)
+    for finding, (person, _) in decided.items():
+        others = whose.get(_value(text, finding), set())
+        if person == UNKNOWN and len({other for other, _ in others}) == 1:
+            decided[finding] = max(others)
 
 
-def _sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence or clause. What follows a question mark answers it and stays
-    with it.
-    """
-    ends = [m.end() for m in _BORDER.finditer(text) if "?" not in m.group()]
-    return [(a, b) for a, b in pairwise([0, *ends, len(text) + 1]) if a < b]
+def _value(text: str, finding: SensitiveSpan) -> str:
+    """A value as it is compared: letters and digits alone."""
+    return "".join(c for c in fold(text[finding.start : finding.end]).text if c.isalnum())
