@@ -234,7 +234,7 @@ def test_a_file_that_may_not_be_read_or_went_away_is_named(tmp_path, name, how, 
     )
 
 
-LONG = """
+LONG = r"""
 import re, sys
 from detectors.corpus import open_corpus
 from domain.errors import RequestRejected
