@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from itertools import compress
-from operator import not_
 
 from detectors.addresses import address_forms
 from detectors.dates import date_forms
@@ -81,13 +79,15 @@ class ExactIndex:
         folded = fold(text)
         digits = digits_of(folded.text)
         forms = self.forms(subject)
-        hits = [
-            hit
+        possible = [
+            form
             for form in (forms if among is None else map(forms.__getitem__, sorted(among)))
             if form.possible(folded.text, digits)
-            for hit in _hits(form, folded)
         ]
-        strong, weak, namesake = _weigh(text, hits)
+        alone = [hit for form in possible if form.alone for hit in _hits(form, folded)]
+        names = [hit for hit in alone if hit[0].kind is SpanKind.PERSON]
+        parts = [hit for form in possible if not form.alone for hit in _hits(form, folded, names)]
+        strong, weak, namesake = _weigh(text, alone, parts)
         spans = [_span(document, hit, Owner.SUBJECT) for hit in strong]
         for hit in weak:
             person = hit[0].kind is SpanKind.PERSON
@@ -138,22 +138,26 @@ class ExactIndex:
         return _FORMS[kind](value)
 
 
-def _weigh(text: str, hits: list[_Hit]) -> tuple[list[_Hit], list[_Hit], bool]:
-    """Hits that name the person alone, hits that need them, and whether a namesake is in the text.
+def _weigh(text: str, alone: list[_Hit], parts: list[_Hit]) -> tuple[list[_Hit], list[_Hit], bool]:
+    """Of the hits that name the person alone, and those that do not: which of all do so here, the
+    others, and whether a namesake is in the text.
 
     "M. Tolvik" beside Mira Tolvik may be either, and an address beside somebody else's name is a
-    household's.
+    household's. Where nothing depends on it, nobody looks for other names.
     """
-    strong = [hit for hit in hits if hit[0].alone]
-    if not strong:
-        return [], hits, False
+    if not alone:
+        return [], parts, False
+    household = all(hit[0].kind is SpanKind.ADDRESS for hit in alone)
+    shared = [hit for hit in alone if hit[0].titled]
+    if not household and not shared and all(h[0].kind is not SpanKind.PERSON for h in parts):
+        return alone, parts, False
     names = list(people(text))
-    namesake = _has_namesake(text, strong, names)
-    household = all(hit[0].kind is SpanKind.ADDRESS for hit in strong)
+    namesake = _has_namesake(text, alone, names)
     if household and any(score >= SURE for _, _, score in names):
-        return [], hits, namesake
-    surely = [hit[0].alone and not (namesake and hit[0].titled) for hit in hits]
-    return list(compress(hits, surely)), list(compress(hits, map(not_, surely))), namesake
+        return [], alone + parts, namesake
+    if not namesake:
+        return alone, parts, False
+    return [hit for hit in alone if not hit[0].titled], shared + parts, True
 
 
 def _identified(strong: list[_Hit]) -> bool:
@@ -164,11 +168,16 @@ def _identified(strong: list[_Hit]) -> bool:
     return SpanKind.PERSON not in kinds and bool(kinds - {SpanKind.ADDRESS})
 
 
-def _hits(form: Form, folded: Folded) -> list[_Hit]:
+def _hits(form: Form, folded: Folded, names: Sequence[_Hit] = ()) -> list[_Hit]:
+    """Where a form is, except for parts of a name inside one of these whole ones."""
     return [
         (form, start, end)
         for start, end in form.matches(folded)
-        if form.kind is not SpanKind.PERSON or is_bare(form, folded.original, start, end)
+        if form.kind is not SpanKind.PERSON
+        or (
+            not any(first <= start and end <= last for _, first, last in names)
+            and is_bare(form, folded.original, start, end)
+        )
     ]
 
 
