@@ -106,8 +106,8 @@ def read(file: Path, field: str) -> Iterator[Part]:
     with opened(file) as stream:
         try:
             for part in _text(stream) if kind(file) == ".txt" else _lines(stream, field):
-                row = part.last
                 yield part
+                row = part.last  # once it was parsed, nobody has to count
         except OSError:
             if file.suffix in _PACKED:
                 raise BrokenFileError(row) from None
