@@ -112,11 +112,9 @@ def _other(error: UnicodeError) -> tuple[bytes, int]:
     """What stands in place of a run of characters that the ASCII encoder asks for."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return _plain_run(error.object[error.start : error.end]), error.end
-
-
-def _plain_run(run: str) -> bytes:
-    return b"".join(map(_plain_character, run))
+    run = error.object[error.start : error.end]
+    plain = b"".join(map(_plain_character, run)) if len(run) > 1 else _plain_character(run)
+    return plain, error.end
 
 
 @lru_cache(maxsize=1 << 14)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from domain.secrecy import Secret
 
@@ -108,7 +109,7 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
     spans stay two.
     """
     merged: list[SensitiveSpan] = []
-    for group in _clusters(sorted(set(spans))):
+    for group in _clusters(sorted(spans, key=_PLACE)):
         if len(group) == 1:
             merged += group
             continue
@@ -117,8 +118,11 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
             taken = list(kept)
             for span in _join(s for s in group if s.owner is owner):
                 kept.extend(outside(span, taken))
-        merged.extend(kept)
-    return sorted(merged)
+        merged.extend(sorted(kept, key=_PLACE))
+    return merged
+
+
+_PLACE = attrgetter("document", "start")
 
 
 def _clusters(ordered: list[SensitiveSpan]) -> Iterator[list[SensitiveSpan]]:
