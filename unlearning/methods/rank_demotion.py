@@ -88,11 +88,11 @@ class RankDemotion:
                     "neighbours_kl": float(drift(model, after, neighbours)),
                 }
                 running.rows.append(row)
-                running.require_sound(row)
                 running.clock.require_time()
                 if row["neighbours_kl"] > self.most_drift:
                     edits.undo()
                     break
+                running.require_sound(row)
                 if not likely.any():
                     running.stopped = "target"
                     break
