@@ -33,7 +33,9 @@ def attribute(
     Returns disjoint, sorted spans.
     """
     text = document.text.reveal()
-    own = sorted(subject_spans)
+    own, found = sorted(subject_spans), list(found)
+    if not found and not any(_weak(span) for span in own):
+        return merge_spans(own)  # nothing to decide
     new = (f for f in found if not any(_belongs(f, s) for s in own))  # 1
     free = merge_spans(replace(f, owner=Owner.UNCERTAIN) for f in new)
     layout = Layout(text)
@@ -81,10 +83,13 @@ def _reconsider(span: SensitiveSpan, decided: dict[SensitiveSpan, Evidence]) -> 
     """A birth date or an unsure address that is another person's by the text is not surely the
     subject's.
     """
-    weak = span.kind is SpanKind.DATE or (span.kind is SpanKind.ADDRESS and span.confidence < 0.9)
-    if weak and span.owner is Owner.SUBJECT and decided[span][0] > SUBJECT:
+    if _weak(span) and span.owner is Owner.SUBJECT and decided[span][0] > SUBJECT:
         return replace(span, owner=Owner.UNCERTAIN)
     return span
+
+
+def _weak(span: SensitiveSpan) -> bool:
+    return span.kind is SpanKind.DATE or (span.kind is SpanKind.ADDRESS and span.confidence < 0.9)
 
 
 def _repeat(text: str, decided: dict[SensitiveSpan, Evidence]) -> None:
