@@ -35,7 +35,7 @@ _SYLLABLES = (
     "pe ra re ri ro sa se shi so ta te ti to va ve vi wa wo ya ye yo za ze an en in on ar er or "
     "al el ol ash eth ulf gar mund rik wen"
 ).split()
-_DRAWN = 150  # given names, and as many family names, of each country
+_DRAWN = 300  # given names, and as many family names, of each country
 _TITLES = (
     "Mr. Mrs. Ms. Miss Dr. Prof. Mr Mrs Ms Dr Sir Lady Captain Sergeant Judge Senator Father "
     "Sister Coach"
@@ -230,8 +230,8 @@ _NUMBERS = ("3", "12", "47", "180", "2019", "5521", "90210", "7741203")
 _LETTERS = "ABCDEFGHJKLMNPRSTVWZ"
 _NAMES: tuple[tuple[int, str], ...] = (
     (36, "{given} {family}"),
-    (20, "{given}"),
-    (12, "{family}"),
+    (48, "{given}"),
+    (30, "{family}"),
     (7, "{given} {letter}. {family}"),
     (3, "{given} {letter} {family}"),
     (3, "{letter}. {family}"),
