@@ -61,12 +61,12 @@ class Batch:
         """The texts one after the other, some at a time."""
         count, corrupt = 0, []
         for numbers, texts in self._part.rows():
-            read = [text for text in texts if text is not None]
+            read, kept = [text for text in texts if text is not None], numbers
             if len(read) < len(texts):
                 rows = list(zip(numbers, texts, strict=True))
                 corrupt += [number for number, text in rows if text is None]
-                numbers = [number for number, text in rows if text is not None]  # noqa: PLW2901
-            yield Slice(self._name, numbers, read)
+                kept = [number for number, text in rows if text is not None]
+            yield Slice(self._name, kept, read)
             count += len(read)
         self.count, self.corrupt = count, corrupt
 

@@ -1,5 +1,7 @@
 """Character classes for patterns that must know capitals, which `re` has no shorthand for."""
 
+import re
+
 _RANGES = (range(0x0250), range(0x0370, 0x0530), range(0x1E00, 0x2000))  # Latin, Greek, Cyrillic
 
 UPPER = "".join(chr(c) for block in _RANGES for c in block if chr(c).isupper())
@@ -12,3 +14,6 @@ CAPITALISED = (
     rf"(?:[-'\u2019][{UPPER}{LOWER}][{LOWER}]+)*"
 )
 """A capitalised word: Maren, MacArthur, O'Brien, Anne-marie; a possessive 's stays outside."""
+
+OWNS = re.compile(r"['\u2019]s?\b")
+"""Behind somebody, before what is theirs."""

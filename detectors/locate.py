@@ -6,17 +6,18 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 from detectors.attribution import attribute
+from detectors.broken import or_broken
 from detectors.exact import ExactIndex
 from detectors.memory import Memory, Seen, Spans
 from detectors.net import Net
 from detectors.protocol import Case, Detector, Reviewer
 from detectors.reviewing import Look, reviewed
-from domain.errors import Code, DetectionFailed, ErasureError, RequestRejected
+from domain.errors import Code, RequestRejected
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
 
 
@@ -324,14 +325,9 @@ def find(
     name: str, detector: Detector, document: Document, subject: Subject
 ) -> list[SensitiveSpan]:
     """`detector.find`, with every failure that is not ours turned into `DetectionFailed`."""
-    try:
-        return detector.find(document, subject)
-    except ErasureError:
-        raise
-    except Exception:  # noqa: BLE001 - its message may quote the text
-        raise DetectionFailed(
-            Code.DETECTOR_BROKE,
-            place=f"detector {name} at {document.ref}",
-            remedy="the detector failed on this document; nothing was searched past it",
-            request_ref=subject.request_ref,
-        ) from None
+    return or_broken(
+        partial(detector.find, document, subject),
+        place=f"detector {name} at {document.ref}",
+        remedy="the detector failed on this document; nothing was searched past it",
+        request_ref=subject.request_ref,
+    )

@@ -1,11 +1,12 @@
 """Reviewers read what the other detectors found, several documents at a time, and may only add to it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+from detectors.broken import or_broken
 from detectors.protocol import Case, Reviewer
-from domain.errors import Code, DetectionFailed, ErasureError
 from domain.records import Owner, SensitiveSpan, merge_spans
 
 _TOGETHER = 64
@@ -42,14 +43,9 @@ def _names_subject(case: Case) -> bool:
 
 def _review(name: str, reviewer: Reviewer, cases: Sequence[Case]) -> list[list[SensitiveSpan]]:
     """`reviewer.review`, with every failure that is not ours turned into `DetectionFailed`."""
-    try:
-        return reviewer.review(cases)
-    except ErasureError:
-        raise
-    except Exception:  # noqa: BLE001 - its message may quote the text
-        raise DetectionFailed(
-            Code.DETECTOR_BROKE,
-            place=f"detector {name} at {cases[0].document.ref} or one of the next {_TOGETHER}",
-            remedy="the detector failed on these documents; nothing was searched past them",
-            request_ref=cases[0].subject.request_ref,
-        ) from None
+    return or_broken(
+        partial(reviewer.review, cases),
+        place=f"detector {name} at {cases[0].document.ref} or one of the next {_TOGETHER}",
+        remedy="the detector failed on these documents; nothing was searched past them",
+        request_ref=cases[0].subject.request_ref,
+    )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from detectors.cast import UNKNOWN, Cast, Mention
 from detectors.layout import Layout
+from detectors.letters import OWNS
 
 ROLE = re.compile(r"[^\W\d_]{4,}")
 FIELDS = frozenset(
@@ -21,7 +22,6 @@ _IN_BRACKETS = re.compile(r"\((?:the |a )?([^\W\d_]{4,})\)")
 _KEY = re.compile(r"([^:.;,]{1,30})[:=]\s*[\"']?$")
 _FIELD = re.compile(rf" (?i:{'|'.join(sorted(FIELDS))})\b")
 _BEFORE = re.compile(r"(?i)(?:\b(?:the|our|this|of|for)\s+|[:;,.]\s+)$")
-_OWNS = re.compile(r"['\u2019]s?\b")
 _ONE_OF = re.compile(
     r"\b[Tt]he (?:first|second|third|other)"
     r"(?=['\u2019,.;:]| (?:one|is|was|has|can|still|lives|goes|at|under)\b)"
@@ -60,7 +60,7 @@ def _stands_for(
             or bool(_BEFORE.search(text, max(0, start - 8), start))
         )
     before = _BEFORE.search(text, max(0, start - 8), start)
-    return before is not None or _OWNS.match(text, end) is not None
+    return before is not None or OWNS.match(text, end) is not None
 
 
 def _given(layout: Layout, cast: Cast) -> dict[str, set[int]]:

@@ -57,7 +57,7 @@ class Scoring:
     def identity(self) -> str:
         return f"scoring {_VERSION} {self.model}"
 
-    def propose(self, person: Sequence[str], text: str) -> list[Part]:  # noqa: ARG002
+    def propose(self, person: Sequence[str], text: str) -> list[Part]:  # noqa: ARG002  as the protocol has it
         """Whatever might be private by its looks; the model is not asked."""
         return candidates(text)
 

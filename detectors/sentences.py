@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
 
 from detectors.cast import TITLES, UNKNOWN, Mention
+from detectors.letters import OWNS
 from detectors.scene import Evidence, Scene
 from domain.records import SensitiveSpan
 
@@ -14,7 +15,6 @@ _SAID_OF = re.compile(
     r",?\s+(?:which |that )?(?:(?:is|was|are|now|still|belongs? to|belonged to|reaches|for|of|goes to|\s)+\s)(?:the )?"
     rf"{TITLES}|\s*(?:=|->|\u2192)\s*"
 )
-_OWNS = re.compile(r"['\u2019]s?\b")
 _JOINED = re.compile(rf"(?:,\s*(?:and |or )?|\s+(?:and|or|&|/)\s+){TITLES}")
 _USED = re.compile(
     r"(?i)\s+(?:\w+\s){0,2}(?:dial(?:s|led)|call(?:s|ed)?|phone[sd]|text(?:s|ed)|rings?|rang|writes|wrote"
@@ -102,7 +102,7 @@ def _before(scene: Scene, finding: SensitiveSpan, before: Sequence[Mention]) -> 
         yield UNKNOWN, 0.85
     elif _OPENED.fullmatch(scene.text, *place):
         yield last.person, 0.97
-    elif last.pronoun or _OWNS.match(scene.text, last.end):
+    elif last.pronoun or OWNS.match(scene.text, last.end):
         yield last.person, 0.93
     elif len(group) > 1:
         yield from ((person, 0.6) for person in group)

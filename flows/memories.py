@@ -9,24 +9,27 @@ from dataclasses import dataclass, field
 
 from detectors.basis import bases
 from detectors.memory import Memory
-from detectors.protocol import Detector
+from detectors.protocol import Detector, Reviewer
 from flows.bench import Stores
 from flows.database import transaction
 from flows.intake import Request
 
 SECONDS = 10.0  # of work that a search may lose when it is killed
-SHARE = (
-    0.05  # of the time goes into keeping, at most: the memories of many people take long to write
-)
+# of the time that may go into keeping: the memories of many people take long to write
+SHARE = 0.05
 
 
 @dataclass(repr=False)
 class Memories:
-    """The memories of one corpus, one for each request, kept now and then while a search fills them."""
+    """The memories of one corpus, one for each request, kept now and then while a search fills them.
+
+    What reviewers were answered is kept beside them, where it is about one request only.
+    """
 
     stores: Stores
     corpus: str
     of: Mapping[str, Memory]  # by reference
+    reviewers: Mapping[str, Reviewer] = field(default_factory=dict)
     _due: float = field(default_factory=lambda: time.monotonic() + SECONDS, init=False)
 
     def keep_when_due(self) -> None:
@@ -43,6 +46,10 @@ class Memories:
         with transaction(self.stores.engine) as connection:
             for ref, memory in changed.items():
                 vault.put(ref, kind(self.corpus), memory.dump(), connection)
+            for ref in self.of:
+                for name, reviewer in self.reviewers.items():
+                    if vault.holds(ref):
+                        vault.put(ref, _answers(name), reviewer.answers(), connection)
         for memory in changed.values():
             memory.changed = False
         ended = time.monotonic()
@@ -52,6 +59,10 @@ class Memories:
 def kind(corpus: str) -> str:
     """What the vault calls the memory of one corpus."""
     return f"search/{corpus}"
+
+
+def _answers(reviewer: str) -> str:
+    return f"answers/{reviewer}"
 
 
 @contextmanager
@@ -68,14 +79,23 @@ def recalled(
         subject.request_ref: Memory.load(stores.vault.get(subject.request_ref, kind(corpus)), basis)
         for subject, basis in zip(subjects, made_from, strict=True)
     }
-    kept = Memories(stores, corpus, memories)
+    kept = Memories(stores, corpus, memories, _reviewers(detectors) if len(requests) == 1 else {})
+    for name, reviewer in kept.reviewers.items():
+        learned = stores.vault.get(subjects[0].request_ref, _answers(name))
+        if learned is not None:
+            reviewer.resume(learned)
     try:
         yield kept
     finally:
         kept.keep()
 
 
-def forget(stores: Stores, request: Request) -> None:
-    """Let go of all memories of a request that nobody will search for again."""
-    for corpus in request.corpora:
-        stores.vault.remove(request.subject.request_ref, kind(corpus))
+def forget(stores: Stores, request: Request, detectors: Mapping[str, Detector]) -> None:
+    """Let go of all memories of a request that nobody will search for again, and of what reviewers were answered."""
+    kinds = [*map(kind, request.corpora), *map(_answers, _reviewers(detectors))]
+    for each in kinds:
+        stores.vault.remove(request.subject.request_ref, each)
+
+
+def _reviewers(detectors: Mapping[str, Detector]) -> dict[str, Reviewer]:
+    return {name: d for name, d in detectors.items() if isinstance(d, Reviewer)}

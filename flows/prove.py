@@ -73,7 +73,7 @@ def close(bench: Bench, status: Status) -> None:
     bench.stores.ledger.append(bench.ref, _ENDS[status])
     bench.stores.vault.remove(bench.ref, "checkpoint")
     if status in ENDED:
-        forget(bench.stores, bench.request)
+        forget(bench.stores, bench.request, bench.detectors)
     log("request_ended", request=bench.ref, status=status.value)
 
 

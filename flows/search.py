@@ -7,13 +7,12 @@ run of each request finds it again by the digests of what was read (`memories`):
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from detectors.corpus import CorpusFiles, open_corpus
 from detectors.locate import Located, search
-from detectors.protocol import Detector, Reviewer
+from detectors.protocol import Detector
 from detectors.redact import RedactedCopy, commitment, redact, verify_redaction
 from domain.errors import Code, DetectionFailed, ErasureError, Unavailable
 from domain.lifecycle import Event
@@ -25,9 +24,6 @@ from flows.copies import Copies, require_same_shape
 from flows.intake import Request, load_request
 from flows.memories import recalled
 from flows.steps import step
-
-KEEP_SECONDS = 20.0
-"""How often what reviewers learned is stored, where there are any."""
 
 
 @step("search_together", broken=DetectionFailed)
@@ -70,16 +66,9 @@ def _search_for_all(
 
 
 def search_corpus(
-    stores: Stores,
-    requests: Sequence[Request],
-    detectors: Mapping[str, Detector],
-    name: str,
-    keep: Callable[[], None] = lambda: None,
+    stores: Stores, requests: Sequence[Request], detectors: Mapping[str, Detector], name: str
 ) -> list[Located]:
-    """Search one corpus for these requests, all together, on from what the vault holds of earlier searches.
-
-    `keep` is called now and then.
-    """
+    """Search one corpus for these requests, all together, on from what the vault holds of earlier searches."""
     entry = stores.catalog.corpus(name)
     files = open_corpus(entry.path, entry.text_field)
     with recalled(stores, requests, detectors, name) as memories:
@@ -87,7 +76,6 @@ def search_corpus(
         def advance(done: int) -> None:
             progress.advance("locate", done)
             memories.keep_when_due()
-            keep()
 
         subjects = [request.subject for request in requests]
         found = search(files.batches(), subjects, detectors, advance, list(memories.of.values()))
@@ -99,37 +87,11 @@ def search_corpus(
 def locate_corpus(bench: Bench, name: str) -> int:
     """Search one corpus and return how many spans of the person it holds."""
     started = time.monotonic()
-    with _resumable(bench) as keep:
-        [located] = search_corpus(bench.stores, [bench.request], bench.detectors, name, keep)
+    [located] = search_corpus(bench.stores, [bench.request], bench.detectors, name)
     bench.located[name] = located
     bench.seconds[name] = time.monotonic() - started
     log("corpus_located", request=bench.ref, corpus=name, spans=len(located.spans))
     return len(located.spans)
-
-
-@contextmanager
-def _resumable(bench: Bench) -> Iterator[Callable[[], None]]:
-    """What reviewers learned in an earlier run that stopped, for this one, and what they learn now for the next:
-    encrypted under the request, now and then and at the end, however it comes.
-    """
-    reviewers = {n: d for n, d in bench.detectors.items() if isinstance(d, Reviewer)}
-    for name, reviewer in reviewers.items():
-        learned = bench.stores.vault.get(bench.ref, f"answers/{name}")
-        if learned is not None:
-            reviewer.resume(learned)
-    kept = time.monotonic()
-
-    def keep(seconds: float = KEEP_SECONDS) -> None:
-        nonlocal kept
-        if time.monotonic() - kept >= seconds:
-            for name, reviewer in reviewers.items():
-                bench.stores.vault.put(bench.ref, f"answers/{name}", reviewer.answers())
-            kept = time.monotonic()
-
-    try:
-        yield keep
-    finally:
-        keep(0)
 
 
 @step("keep_spans", broken=Unavailable)

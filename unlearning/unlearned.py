@@ -1,8 +1,9 @@
 """What a method gives back, and the guards all of them share."""
 
+import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -79,3 +80,8 @@ class Clock:
 def seeded(seed: int) -> torch.Generator:
     """A generator of its own, so that the global random state is neither read nor moved."""
     return torch.Generator().manual_seed(seed)
+
+
+def digest_of(edited: Iterable[str]) -> str:
+    """SHA-256 over the labels of what was edited, in the order given: which it was, never its values."""
+    return hashlib.sha256(",".join(edited).encode()).hexdigest()

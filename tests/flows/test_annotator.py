@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from domain.errors import Code, DetectionFailed, RequestRejected
-from flows import build, desk
+from flows import build, desk, memories
 from flows.bench import Bench, open_stores
 from flows.doctor import examine
 from flows.intake import load_request
@@ -104,3 +104,7 @@ def test_a_run_goes_on_with_what_an_earlier_one_learned(home, lethe_home, tmp_pa
     learned = home.vault.get(ref, "answers/annotator")
     assert len(json.loads(learned)) == 2
     assert b"dentist" not in learned
+    with open_stores() as stores:
+        bench = Bench(stores, load_request(ref, stores.vault), None, 1, None)
+        memories.forget(stores, bench.request, bench.detectors)
+    assert home.vault.get(ref, "answers/annotator") is None

@@ -185,7 +185,7 @@ def test_a_request_that_ended_leaves_no_memory(filed, stores):
     ref = filed(NAMES[0], "letters, archive")
     bench = run_of(stores, ref)
     assert stores.vault.get(ref, memories.kind("letters"))
-    memories.forget(stores, bench.request)
+    memories.forget(stores, bench.request, bench.detectors)
     assert [stores.vault.get(ref, memories.kind(c)) for c in bench.request.corpora] == [None, None]
 
 

@@ -120,7 +120,7 @@ def test_a_model_with_dropout_left_on_is_still_repeatable(
             module.p = 0.3
     noisy.network.train()
     own = build(name)
-    quick = replace(own, steps=1) if hasattr(own, "steps") else own  # type: ignore[type-var,call-arg]
+    quick = replace(own, steps=1) if hasattr(own, "steps") else own  # type: ignore[type-var,call-arg]  # a method may have no steps
     corpus = only(trial, 2)
     runs = [quick.unlearn(noisy, corpus).model.network.state_dict() for _ in range(2)]
     assert noisy.network.training

@@ -1,19 +1,18 @@
 """DEPN: find the neurons that carry the secrets, and silence them (Wu et al. 2023, EMNLP)."""
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
 
 from domain.errors import Code, UnlearningFailed
 from domain.outcomes import Trace
-from domain.records import SpanKind
+from unlearning.attacks.groups import secrets
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel, copy_of
 from unlearning.neurons import Attribution, attribute, down_projections, mass, outgoing
+from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
-from unlearning.unlearned import Clock, Unlearned
+from unlearning.unlearned import Clock, Unlearned, digest_of
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,9 @@ class Depn:
         after = copy_of(model)
         after.network.requires_grad_(False)
         found = []
-        for row in corpus.forget:
-            for span in _secrets(row):
-                if span.start > 0:
-                    found.append(attribute(after, row, span.start, span.end, self.points))
-                    clock.require_time()
+        for _, row, span in secrets(nameless(corpus.forget)):
+            found.append(attribute(after, row, span.start, span.end, self.points))
+            clock.require_time()
         if not found:
             raise UnlearningFailed(
                 Code.NO_SPANS,
@@ -72,7 +69,7 @@ class Depn:
             count = min(2 * count, most)
             clock.require_time()
         after.network.requires_grad_(True)
-        edited = ",".join(f"{i // width}:{i % width}" for i in sorted(ranked[:silenced]))
+        edited = digest_of(f"{i // width}:{i % width}" for i in sorted(ranked[:silenced]))
         facts = {
             "neurons": float(silenced),
             "completeness_gap": max(a.gap for a in found),
@@ -86,7 +83,7 @@ class Depn:
                 "target" if left == 0 else "steps",
                 clock.seconds,
                 facts,
-                {"edited_neurons": hashlib.sha256(edited.encode()).hexdigest()},
+                {"edited_neurons": edited},
             ),
         )
 
@@ -102,8 +99,3 @@ class Depn:
         best = torch.argsort(order, descending=True, stable=True).tolist()
         voted = votes.flatten() > 0
         return [i for i in best if bool(voted[i])]
-
-
-def _secrets(row: Encoded) -> list[TokenSpan]:
-    """Its secrets without the name: silencing what says the name would silence the key to everything else."""
-    return [span for span in row.spans if span.kind is not SpanKind.PERSON]

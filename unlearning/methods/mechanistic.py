@@ -11,7 +11,8 @@ from itertools import combinations
 
 import torch
 
-from domain.records import SpanKind
+from domain.errors import Code, UnlearningFailed
+from unlearning.attacks.groups import secrets
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
@@ -19,6 +20,7 @@ from unlearning.losses import masked_mean, token_nll
 from unlearning.methods.anchor_distillation import AnchorDistillation, Pull
 from unlearning.models import LanguageModel
 from unlearning.neurons import attribute, feed_forward, mass
+from unlearning.retaining import nameless
 from unlearning.tuning import require_knob, targets, tune
 from unlearning.unlearned import Clock, Unlearned
 
@@ -92,16 +94,16 @@ class Mechanistic(AnchorDistillation):
         return tune("mechanistic", model, corpus, self, forget, lambda _: False, facts, inside)
 
     def _shares(self, model: LanguageModel, corpus: Corpus, clock: Clock) -> list[float]:
-        secrets = [
-            (row, span)
-            for row in corpus.forget
-            for span in row.spans
-            if span.kind is not SpanKind.PERSON and span.start > 0
-        ]
-        secrets = secrets or [(r, s) for r in corpus.forget for s in r.spans if s.end > 1]
+        asked = list(secrets(nameless(corpus.forget))) or list(secrets(corpus.forget))
+        if not asked:
+            raise UnlearningFailed(
+                Code.NO_SPANS,
+                place="the person's passages",
+                remedy="every secret stands at the very start of its text, where no neuron predicts it.",
+            )
         found = []
-        for row, span in secrets[:: -(-len(secrets) // self.located)]:
-            found.append(attribute(model, row, max(1, span.start), span.end, self.points))
+        for _, row, span in asked[:: -(-len(asked) // self.located)]:
+            found.append(attribute(model, row, span.start, span.end, self.points))
             clock.require_time()
         return mass(found)
 

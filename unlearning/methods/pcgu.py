@@ -5,7 +5,6 @@ holds likeliest for a stranger there. Raw logits and not probabilities: of a sec
 longer moves.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,7 @@ from unlearning.models import LanguageModel
 from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
 from unlearning.tuning import Knobs, require_knob, require_least, stranger_nll, targets, tuning
-from unlearning.unlearned import Unlearned, seeded
+from unlearning.unlearned import Unlearned, digest_of, seeded
 
 PARTITIONS = ("row", "column")
 CHOICES = ("opposed", "fixed", "all")
@@ -163,8 +162,7 @@ class _Pieces:
 
     def digest(self) -> str:
         """SHA-256 over the numbers of all vectors that ever moved."""
-        numbers = ",".join(map(str, self.changed.nonzero().flatten().tolist()))
-        return hashlib.sha256(numbers.encode()).hexdigest()
+        return digest_of(map(str, self.changed.nonzero().flatten().tolist()))
 
 
 def _mean_logit(logits: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ token is moved down; the vector that does so is written back. Nothing is trained
 stranger's would: a secret that is the last choice of all is told by that.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +20,7 @@ from unlearning.models import LanguageModel
 from unlearning.neurons import down_projections, outgoing
 from unlearning.retaining import nameless
 from unlearning.tuning import Knobs, drift, require_knob, require_least, targets, tuning
-from unlearning.unlearned import Unlearned, seeded
+from unlearning.unlearned import Unlearned, digest_of, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +147,7 @@ class _Edits:
                 remedy="it reads neurons through the head of a causal model; this one has none that was found.",
             )
         self.modules = down_projections(self.model)
-        weight: torch.Tensor = norm.weight  # type: ignore[assignment]
+        weight: torch.Tensor = norm.weight  # type: ignore[assignment]  # modules are untyped
         read = head.weight.detach().float() * weight.detach().float()
         self.read = read - read.mean(0)
         inverse = torch.linalg.pinv(self.read.T @ self.read)
@@ -183,5 +182,4 @@ class _Edits:
 
     def digest(self) -> str:
         """SHA-256 over which neurons were changed."""
-        edited = ",".join(f"{layer}:{neuron}" for layer, neuron in sorted(self.touched))
-        return hashlib.sha256(edited.encode()).hexdigest()
+        return digest_of(f"{layer}:{neuron}" for layer, neuron in sorted(self.touched))
