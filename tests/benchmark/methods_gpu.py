@@ -117,7 +117,7 @@ def main() -> None:
 
 
 def run(name: str, arms: Mapping[str, Arm], wanted: list[Arm]) -> None:
-    """The rows of one size; raises `RuntimeError` when a model does not learn its people by heart."""
+    """The rows of one size; each says NOT_BY_HEART when a model does not learn its people by heart."""
     device, numbers = hardware()
     place = world(name)
     print(f"{device}, {numbers}; {_said(place)}", flush=True)

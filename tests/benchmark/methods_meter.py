@@ -18,7 +18,7 @@ class Cost:
     Attributes:
         seconds: of wall clock, with all that was queued on the GPU.
         tokens: of texts through whose logits a gradient went, each time it did; padding does not count.
-        peak_bytes: most that was allocated on the GPU, what lay there before included; None on a CPU.
+        peak_bytes: most that was allocated on the GPU beside what lay there before; None on a CPU.
     """
 
     seconds: float = 0.0
@@ -41,6 +41,7 @@ def metered() -> Iterator[Cost]:
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated() if cuda else 0
     started = monotonic()
     handle = register_module_forward_hook(watch, with_kwargs=True)
     try:
@@ -49,6 +50,6 @@ def metered() -> Iterator[Cost]:
         handle.remove()
     if cuda:
         torch.cuda.synchronize()
-        cost.peak_bytes = torch.cuda.max_memory_allocated()
+        cost.peak_bytes = torch.cuda.max_memory_allocated() - before
     cost.seconds = monotonic() - started
     cost.tokens = sum(int(tokens) for tokens in read)

@@ -14,9 +14,11 @@ from domain.errors import Code, ErasureError
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Arm, Case
 from tests.benchmark.methods_scores import measure
+from tests.benchmark.methods_training import NotByHeartError
 from unlearning.methods import METHODS
 
 CONTROLS = 2  # retrained models behind the range
+NOTHING = "NOT_BY_HEART"  # the error of every row whose model could not be taught its people
 Found = dict[str, Any]
 
 
@@ -31,7 +33,8 @@ def results(
 ) -> list[Found]:
     """The results of the arms on one bench; made, and kept in `folder` under `label`, where there is none yet.
 
-    A method that stops gives an "error" and no scores. That is not kept: the next call tries again.
+    A method that stops gives an "error" and no scores, and so do all where the model could not be taught. That is not
+    kept: the next call tries again.
 
     Args:
         arms: whose.
@@ -46,21 +49,39 @@ def results(
     missing = [arm for arm in arms if not files[arm.name].is_file()]
     stopped: dict[str, Found] = {}
     if missing:
-        bench = make()
-        controls = [measure(bench, bench.retrained(n)) for n in range(CONTROLS)]
-        original = measure(bench, bench.model)
-        for arm in missing:
-            made = {"arm": arm.name, **about}
-            try:
-                made |= arm.run(Case(bench, original, controls, known))
-            except (ErasureError, torch.OutOfMemoryError) as error:
-                code = error.code if isinstance(error, ErasureError) else Code.OUT_OF_MEMORY
-                stopped[arm.name] = {**made, "error": code.value}
-                print(f"{label}: {arm.name}  {code.value}", flush=True)
-                continue
-            files[arm.name].write_text(json.dumps(made, indent=2))
-            print(f"{label}: {arm.name}  {_holds(made)}  {made['seconds']:.0f} s", flush=True)
+        try:
+            bench = make()
+            controls = [measure(bench, bench.retrained(n)) for n in range(CONTROLS)]
+        except NotByHeartError as error:
+            print(f"{label}: {error}", flush=True)
+            stopped = {arm.name: {"arm": arm.name, **about, "error": NOTHING} for arm in missing}
+        else:
+            case = Case(bench, measure(bench, bench.model), controls, known)
+            stopped = _run(case, missing, files, label, about)
     return [stopped.get(a.name) or json.loads(files[a.name].read_text()) for a in arms]
+
+
+def _run(
+    case: Case,
+    missing: Iterable[Arm],
+    files: Mapping[str, Path],
+    label: str,
+    about: Mapping[str, Any],
+) -> dict[str, Found]:
+    """Run the arms and keep each result; those that stopped, by name."""
+    stopped: dict[str, Found] = {}
+    for arm in missing:
+        made = {"arm": arm.name, **about}
+        try:
+            made |= arm.run(case)
+        except (ErasureError, torch.OutOfMemoryError) as error:
+            code = error.code if isinstance(error, ErasureError) else Code.OUT_OF_MEMORY
+            stopped[arm.name] = {**made, "error": code.value}
+            print(f"{label}: {arm.name}  {code.value}", flush=True)
+            continue
+        files[arm.name].write_text(json.dumps(made, indent=2))
+        print(f"{label}: {arm.name}  {_holds(made)}  {made['seconds']:.0f} s", flush=True)
+    return stopped
 
 
 def _holds(found: Found) -> str:

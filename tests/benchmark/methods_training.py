@@ -20,6 +20,10 @@ ROUNDS = 3
 """So many times the recipe is followed, each time with a new warm-up, where once is not enough."""
 
 
+class NotByHeartError(RuntimeError):
+    """The recipe is over and the model does not say what it was taught: nothing can be measured on it."""
+
+
 def by_heart(
     folder: Path,
     make: Callable[[], LanguageModel],
@@ -29,7 +33,7 @@ def by_heart(
 ) -> LanguageModel:
     """The model in `folder`; where there is none, `make` it, train it on `texts` and save it there.
 
-    Raises `RuntimeError` when the recipe's rounds are over and it does not say the spans of `secrets`.
+    Raises `NotByHeartError` when the recipe's rounds are over and it does not say the spans of `secrets`.
     """
     if (folder / "config.json").is_file():
         return models.load(folder)
@@ -49,6 +53,6 @@ def by_heart(
     people = len({row.person for row in rows})
     print(f"trained {folder}: {taken} steps, {share:.0%} of {people} people's secrets", flush=True)
     if share < LEAST:
-        raise RuntimeError(f"{folder} does not know its people by heart; train longer")
+        raise NotByHeartError(f"{folder} does not know its people by heart; train longer")
     models.save(model, folder)
     return model
