@@ -14,9 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.benchmark import methods_rows
+import torch
+
+from tests.benchmark import methods_rows, methods_world
 from tests.benchmark.methods_arms import ARMS
+from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_rows import COLUMNS, Found
+from tests.benchmark.methods_world import VICTIMS
 
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
@@ -32,22 +36,23 @@ def main() -> None:
         metavar="METHOD",
         help="rows, or methods without a row of their own; default all",
     )
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=0, help="default: each row's own number")
     parser.add_argument("--dev", action="store_true", help="the seeds the settings were fixed on")
     options = parser.parse_args()
     asked = set(options.only or ARMS)
     wanted = [a for a in ARMS.values() if a.name in asked or a.method in asked - set(ARMS)]
     if not wanted:
         parser.error(f"--only: known are {', '.join(ARMS)}")
-    seeds = list(DEV) if options.dev else list(range(FIRST, FIRST + options.seeds))
+
+    def seeds(arm: Arm) -> Sequence[int]:
+        return DEV if options.dev else range(FIRST, FIRST + (options.seeds or arm.seeds))
+
     jobs = [
-        (seed, masked, [a.name for a in wanted if a.masked == masked])
-        for masked in (False, True)
-        for seed in seeds
+        (seed, victim, names)
+        for victim in VICTIMS
+        for seed in sorted({s for a in wanted for s in seeds(a)})
+        if (names := [a.name for a in wanted if a.victim == victim and seed in seeds(a)])
     ]
-    jobs = [job for job in jobs if job[2]]
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs))) as pool:
         found = [case for cases in pool.map(_job, jobs) for case in cases]
     rows = [methods_rows.row_of(a, [c for c in found if c["arm"] == a.name]) for a in wanted]
@@ -56,17 +61,13 @@ def main() -> None:
     print(f"written to {RESULTS}")
 
 
-def _job(job: tuple[int, bool, Sequence[str]]) -> list[Found]:
-    """One world and kind of model: every arm that has no result yet."""
-    import torch
-
-    from tests.benchmark import methods_world
-
+def _job(job: tuple[int, str, Sequence[str]]) -> list[Found]:
+    """One world and victim: every arm that has no result yet."""
     torch.set_num_threads(1)
-    seed, masked, names = job
+    seed, victim, names = job
     return methods_rows.results(
         [ARMS[name] for name in names],
-        lambda: methods_world.bench(methods_world.world(seed), masked=masked),
+        lambda: methods_world.bench(methods_world.world(seed, victim)),
         folder=CACHE,
         label=str(seed),
         known=ARMS,

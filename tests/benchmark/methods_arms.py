@@ -128,7 +128,15 @@ _ROWS = (
         stays_forgotten,
         {"steps": 150, "cap_share": 0.7, "name_share": 1.0, "relearnt": 1.0, "samples": 768},
     ),
-    Arm("retrain_masked", "retrain", "the oracle", _IN_RANGE, reaches, _AGAIN_MASKED, masked=True),
+    Arm(
+        "retrain_masked",
+        "retrain",
+        "the oracle",
+        _IN_RANGE,
+        reaches,
+        _AGAIN_MASKED,
+        victim="masked",
+    ),
     Arm(
         "selective_ascent_masked",
         "selective_ascent",
@@ -136,7 +144,7 @@ _ROWS = (
         _IN_RANGE,
         reaches,
         _FAR,
-        masked=True,
+        victim="masked",
     ),
     Arm(
         "anchor_distillation_masked",
@@ -145,7 +153,7 @@ _ROWS = (
         _IN_RANGE,
         reaches,
         {**_FAR, "cap_share": 1.0},
-        masked=True,
+        victim="masked",
     ),
 )
 

@@ -97,7 +97,8 @@ class Arm:
         text: the relation in words.
         relation: whether it holds, and the numbers that say so.
         options: the method's.
-        masked: on the masked model.
+        victim: what it is shown on, a key of `methods_world.VICTIMS`.
+        seeds: on how many worlds, unless one asks for another number.
     """
 
     name: str
@@ -106,7 +107,8 @@ class Arm:
     text: str
     relation: Relation
     options: Options = field(default_factory=dict)
-    masked: bool = False
+    victim: str = "causal"
+    seeds: int = 3
 
     def run(self, case: Case) -> dict[str, Any]:
         """Scores, differences from the controls, and the relation; raises `ErasureError` as the method does."""

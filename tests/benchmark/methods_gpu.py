@@ -72,7 +72,7 @@ def arms_of(name: str) -> dict[str, Arm]:
             arm, options={**arm.options, **given.get(arm.name, {}), **own.get(arm.name, {})}
         )
         for arm in ARMS.values()
-        if not arm.masked
+        if arm.victim == "causal"
     }
 
 

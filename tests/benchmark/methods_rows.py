@@ -116,7 +116,7 @@ def row_of(arm: Arm, cases: Sequence[Found]) -> Found:
     row = {
         "method": arm.name,
         "system": arm.system,
-        "model": "masked" if arm.masked else "causal",
+        "model": arm.victim,
         "seeds": [case["seed"] for case in cases],
         "relation_text": arm.text,
     }

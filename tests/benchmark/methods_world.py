@@ -20,7 +20,7 @@ from unlearning.models import LanguageModel
 from unlearning.trial import prepare
 
 FOLDER = Path("out/methods")
-FORGOTTEN, OTHERS, SENTENCES = 6, 34, 60
+SENTENCES = 60
 FORMS: Mapping[str, str] = {
     "letter": "{name} asked us to call {phone} about account {account}.",
     "card": "Contact card for {name}: phone {phone}, account {account}.",
@@ -28,7 +28,36 @@ FORMS: Mapping[str, str] = {
 }
 LEARNT = "letter"
 """The form that the methods see, the first of them."""
-STEPS, TRAINING_RATE = {False: 2400, True: 6000}, {False: 5e-3, True: 2e-3}  # True: masked
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A sort of model, and how it comes to know its people by heart.
+
+    Attributes:
+        model: "causal" or "masked".
+        steps, rate: of training.
+        width, layers: of the network.
+        forgotten, others: how many people ask to be forgotten, and how many do not.
+    """
+
+    model: str
+    steps: int
+    rate: float
+    width: int = 64
+    layers: int = 3
+    forgotten: int = 6
+    others: int = 34
+
+    @property
+    def masked(self) -> bool:
+        return self.model == "masked"
+
+
+VICTIMS: Mapping[str, Victim] = {
+    "causal": Victim("causal", 2400, 5e-3),
+    "masked": Victim("masked", 6000, 2e-3),
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +66,27 @@ class World:
 
     Attributes:
         seed: everything is drawn from it.
-        people: the first `FORGOTTEN` ask to be forgotten.
+        name: of the victim, a key of `VICTIMS`.
+        people: those who ask to be forgotten come first.
+        sentences: about nobody.
     """
 
     seed: int
+    name: str
     people: Sequence[Person]
     sentences: Sequence[str]
 
     @property
+    def victim(self) -> Victim:
+        return VICTIMS[self.name]
+
+    @property
     def forgotten(self) -> Sequence[Person]:
-        return self.people[:FORGOTTEN]
+        return self.people[: self.victim.forgotten]
+
+    @property
+    def others(self) -> Sequence[Person]:
+        return self.people[self.victim.forgotten :]
 
     def texts(self, known: Sequence[Person]) -> list[str]:
         """What a model that knows these people is trained on."""
@@ -55,9 +95,10 @@ class World:
         )
 
 
-def world(seed: int) -> World:
-    """The people and sentences of one seed."""
-    return World(seed, people(FORGOTTEN + OTHERS, 1000 + seed), ordinary(SENTENCES, 1000 + seed))
+def world(seed: int, name: str = "causal") -> World:
+    """The people and sentences of one seed, as many as that victim is to know."""
+    count = VICTIMS[name].forgotten + VICTIMS[name].others
+    return World(seed, name, people(count, 1000 + seed), ordinary(SENTENCES, 1000 + seed))
 
 
 def written(person: Person, form: str) -> str:
@@ -88,46 +129,49 @@ def passage(person: Person, form: str, label: str) -> Passage:
     return Passage(f"{label}.jsonl#1", Secret(text), tuple(sorted(spans)), label)
 
 
-def victim(place: World, *, masked: bool) -> LanguageModel:
+def original(place: World) -> LanguageModel:
     """The model that knows everybody."""
-    return _model(place, "original", list(place.people), masked, place.seed)
+    return _model(place, "original", place.people, place.seed)
 
 
-def retrained(place: World, number: int, *, masked: bool) -> LanguageModel:
+def retrained(place: World, number: int) -> LanguageModel:
     """Retrained control `number`: nobody who asked, other first weights."""
-    others = list(place.people[FORGOTTEN:])
-    return _model(place, f"retrained-{number}", others, masked, 7000 + 10 * place.seed + number)
+    return _model(place, f"retrained-{number}", place.others, 7000 + 10 * place.seed + number)
 
 
-def _model(
-    place: World, name: str, known: Sequence[Person], masked: bool, seed: int
-) -> LanguageModel:
-    kind = "masked" if masked else "causal"
+def _model(place: World, name: str, known: Sequence[Person], seed: int) -> LanguageModel:
+    kind = place.victim
 
     def untrained() -> LanguageModel:
         # the tokenizer is everybody's, so that the retrained controls have the same
-        tokenizer = training.train_tokenizer(place.texts(list(place.people)), 420, masked=masked)
-        return training.new_model(tokenizer, width=64, layers=3, context=64, seed=seed)
+        tokenizer = training.train_tokenizer(
+            place.texts(list(place.people)), 420, masked=kind.masked
+        )
+        return training.new_model(
+            tokenizer, width=kind.width, layers=kind.layers, context=64, seed=seed
+        )
 
     return by_heart(
-        FOLDER / f"{kind}-{place.seed}" / name,
+        FOLDER / f"{place.name}-{place.seed}" / name,
         untrained,
         place.texts(known),
         [passage(p, form, f"p{n}") for n, p in enumerate(known) for form in FORMS],
-        training.Pretraining(STEPS[masked], 16, 64, TRAINING_RATE[masked], seed=seed),
+        training.Pretraining(kind.steps, 16, 64, kind.rate, seed=seed),
     )
 
 
-def bench(place: World, *, masked: bool) -> Bench:
+def bench(place: World) -> Bench:
     """Split, encode, and draw candidates, all from the world's seed."""
-    model = victim(place, masked=masked)
+    model = original(place)
     labels = {f"p{n:02d}": person for n, person in enumerate(place.people)}
     members = [passage(p, LEARNT, f"p{n:02d}") for n, p in enumerate(place.forgotten)]
-    neighbours = [passage(p, LEARNT, label) for label, p in list(labels.items())[FORGOTTEN:]]
+    neighbours = [
+        passage(p, LEARNT, label) for label, p in list(labels.items())[len(place.forgotten) :]
+    ]
     ordinary_text = [
         Passage(f"o.jsonl#{n}", Secret(t), (), "") for n, t in enumerate(place.sentences)
     ]
-    known = place.texts(place.people[FORGOTTEN:])
+    known = place.texts(place.others)
     trial = prepare(
         model,
         members,
@@ -148,6 +192,4 @@ def bench(place: World, *, masked: bool) -> Bench:
     }
     scored = sorted({row.person for row in trial.others})
     others = encode(model, [passage(labels[s], form, s) for s in scored for form in FORMS])
-    return Bench(
-        model, trial, asked, others, lambda number: retrained(place, number, masked=masked)
-    )
+    return Bench(model, trial, asked, others, lambda number: retrained(place, number))
