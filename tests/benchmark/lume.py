@@ -181,7 +181,13 @@ def main() -> None:
         help="at most, to train the model; teachers get half each",
     )
     parser.add_argument("--train-only", action="store_true")
-    parser.add_argument("--people", type=int, default=5)
+    parser.add_argument(
+        "--places",
+        type=int,
+        nargs="+",
+        default=list(REQUESTS),
+        help="who asks, as places among the forget part",
+    )
     parser.add_argument(
         "--methods", nargs="*", help="rows of the table; by default policy and every method"
     )
@@ -194,7 +200,7 @@ def main() -> None:
     if not arguments.train_only:
         from tests.benchmark.lume_run import run
 
-        run(arguments.people, arguments.methods)
+        run(arguments.places, arguments.methods)
 
 
 if __name__ == "__main__":

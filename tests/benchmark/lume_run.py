@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from flows import console, desk
-from tests.benchmark.lume import FORGET, OUT, REQUESTS, read_people, request_of
+from tests.benchmark.lume import FORGET, OUT, read_people, request_of
 from tests.benchmark.methods_arms import options_of
 
 METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
@@ -27,20 +27,20 @@ RESULTS = Path("out/lume.json")
 Row = dict[str, Any]
 
 
-def run(people: int, wanted: list[str] | None = None) -> None:
-    """Erase `people` people with the policy and each method, or those `wanted`; writes out/lume.json row by row.
+def run(places: list[int], wanted: list[str] | None = None) -> None:
+    """Erase the people at `places` with the policy and each method, or those `wanted`; writes out/lume.json row by row.
 
-    Rows of an earlier call stay in the file and in the table, when they are about the same people.
+    Rows of earlier calls stay in the file, and in the table when they are about the same people.
     """
     home = OUT / "home"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    persons = [read_people("forget")[:FORGET][n] for n in REQUESTS[:people]]
+    persons = [read_people("forget")[:FORGET][n] for n in places]
     base = yaml.safe_load(Path("policy.yaml").read_text(encoding="utf-8"))
     order = {rule["name"]: rule for rule in base["methods"]["order"]}
     entry = {"path": "../model", "corpora": ["lume"], "teachers": "../teachers"}
     methods = [m for m in wanted or METHODS if m != "policy"]
-    names = ["lume", *(f"lume-{method}-{n}" for method in methods for n in range(people))]
+    names = ["lume", *(f"lume-{method}-{n}" for method in methods for n in range(len(places)))]
     catalog = {
         "corpora": {"lume": {"path": "../corpus.jsonl"}},
         "models": {name.replace("_", "-"): entry for name in names},
@@ -52,8 +52,7 @@ def run(people: int, wanted: list[str] | None = None) -> None:
         "PREFECT_HOME": str((home / "prefect").absolute()),
     }
     desk.create_keys()
-    places = list(REQUESTS[:people])
-    rows = _earlier(places)
+    rows, elsewhere = _earlier(places)
     for method in wanted or ("policy", *METHODS):
         policy = dict(base)
         if method != "policy":
@@ -67,7 +66,7 @@ def run(people: int, wanted: list[str] | None = None) -> None:
             cases.append(_erase(home, person, name))
             console.say(f"{method}, person {n + 1}: {_line(cases[-1])}")
         rows[method] = {**_row(method, cases), "places": places}
-        RESULTS.write_text(json.dumps(list(rows.values()), indent=2) + "\n")
+        RESULTS.write_text(json.dumps([*elsewhere, *rows.values()], indent=2) + "\n")
     _table(list(rows.values()))
 
 
@@ -78,10 +77,11 @@ def _options(method: str, order: dict[str, Row]) -> Row:
     return {} if method in FITTED else options_of(method)
 
 
-def _earlier(places: list[int]) -> dict[str, Row]:
-    """The rows about these people that an earlier call has written, by method."""
+def _earlier(places: list[int]) -> tuple[dict[str, Row], list[Row]]:
+    """What earlier calls have written: the rows about these people, by method, and those about others."""
     known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    return {row["method"]: row for row in known if row.get("places") == places}
+    here = {row["method"]: row for row in known if row.get("places") == places}
+    return here, [row for row in known if row.get("places") != places]
 
 
 def _erase(home: Path, person: dict[str, tuple[str, str]], model: str) -> Row:
