@@ -94,7 +94,7 @@ def neighbours(  # noqa: PLR0917 - the last two are named by every caller
             break
         label = f"p{count + 1:04d}"
         found = [
-            Passage(d.ref, d.text, tuple(spans), label)
+            Passage(d.ref, d.text, tuple(spans), label, d.answer, d.label)
             for d in persons[root]
             if (spans := _spans(d, find("neighbours", detector, d, subject), kinds))
         ]
@@ -122,7 +122,9 @@ def ordinary(
     chance = random.Random(seed)
     chance.shuffle(nameless)
     chance.shuffle(named)
-    return tuple(Passage(d.ref, d.text, (), "") for d in (nameless + named)[:limit])
+    return tuple(
+        Passage(d.ref, d.text, (), "", d.answer, d.label) for d in (nameless + named)[:limit]
+    )
 
 
 def is_personal(text: str) -> bool:

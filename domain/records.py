@@ -62,10 +62,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text of a corpus. `ref` is `<relative file>#<line or row, from 1>`: a place, never a person."""
+    """One text of a corpus. `ref` is `<relative file>#<line or row, from 1>`: a place, never a person.
+
+    `answer` and `label` are as in `Passage`, for models of those kinds.
+    """
 
     ref: str
     text: Secret
+    answer: int | None = None
+    label: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,12 +96,19 @@ class Passage:
 
     `person` is an opaque label: passages with the same label are about the same person. An empty label and no spans
     mean ordinary text.
+
+    Attributes:
+        answer: for a seq2seq model, the code point where what it says begins; what stands before is what it reads.
+            None: it begins with the first secret, or in the middle where there is none.
+        label: for a classifier, the number of the text's class, from 0.
     """
 
     ref: str
     text: Secret
     spans: tuple[SensitiveSpan, ...]
     person: str
+    answer: int | None = None
+    label: int | None = None
 
 
 def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -202,8 +202,3 @@ def now() -> str:
 def seed_of(*digests: str) -> int:
     """A seed nobody chose: 31 bits of the SHA-256 of policy and model digests."""
     return int.from_bytes(hashlib.sha256("".join(digests).encode()).digest()[:4], "big") >> 1
-
-
-def architecture(masked: bool) -> Literal["causal", "masked"]:
-    """The policy's word for a model's kind."""
-    return "masked" if masked else "causal"

@@ -13,10 +13,20 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 
 class CorpusEntry(Strict):
-    """A file, folder, glob or Hugging Face dataset directory."""
+    """A file, folder, glob or Hugging Face dataset directory.
+
+    Attributes:
+        text_field: the field or column with the text.
+        answer_after: for seq2seq models, the words in the text behind which the answer begins; what stands before it
+            is what the encoder reads. A text without them is cut at its first secret.
+        label_field: for classifiers, the field with the name of the text's class, as the model's configuration has
+            it, or its number, either as text.
+    """
 
     path: str = Field(min_length=1)
     text_field: str = "text"
+    answer_after: str = ""
+    label_field: str = ""
 
 
 class ModelEntry(Strict):

@@ -2,7 +2,6 @@
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal
 
 from flows.policy import MethodRule, Policy
 
@@ -11,7 +10,7 @@ from flows.policy import MethodRule, Policy
 class Facts:
     """What the conditions of a method look at."""
 
-    architecture: Literal["causal", "masked"]
+    architecture: str
     teachers: bool
     spans: int
     seconds_spent: float

@@ -52,10 +52,14 @@ class Comparison(Strict):
     controls: int = Field(ge=1)  # people whom the model never saw
 
 
+Architecture = Literal["causal", "masked", "seq2seq", "classifier"]
+"""The kinds of model, as `unlearning.models.Kind` has them, which takes torch to import."""
+
+
 class When(Strict):
     """The conditions of a method; one that is left out always holds."""
 
-    architectures: tuple[Literal["causal", "masked"], ...] = ("causal", "masked")
+    architectures: tuple[Architecture, ...] = ("causal", "masked", "seq2seq", "classifier")
     teachers: bool | None = None  # True: only where shard teachers exist
     max_spans: int | None = Field(default=None, ge=1)
     budget_seconds: float | None = Field(default=None, gt=0)  # only while that much is left

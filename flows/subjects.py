@@ -1,7 +1,7 @@
 """Whom and what one model's trial is about: the person, other people, ordinary text, and the text to train again on."""
 
 from collections.abc import Iterator
-from itertools import chain
+from dataclasses import replace
 
 from detectors.corpus import open_corpus
 from detectors.neighbours import neighbours, ordinary
@@ -9,19 +9,17 @@ from detectors.protocol import Reviewer
 from domain.errors import Code, RequestRejected
 from domain.records import Document, Passage
 from flows.bench import Bench
+from flows.catalog import CorpusEntry
 from flows.copies import Copies
 from unlearning import models
+from unlearning.models import Kind, LanguageModel
 
 
 class Subjects:
     """The people of one model's trial. All of it personal data, held for the time of the model's steps."""
 
-    def __init__(self, bench: Bench, name: str, seed: int) -> None:
-        corpora = bench.stores.catalog.model(name).corpora
-        located = [bench.located[corpus] for corpus in corpora]
-        self.members: tuple[Passage, ...] = tuple(
-            chain.from_iterable(found.passages for found in located)
-        )
+    def __init__(self, bench: Bench, name: str, model: LanguageModel, seed: int) -> None:
+        self.members: tuple[Passage, ...] = tuple(_members(bench, name, model))
         comparison, subject = bench.policy.comparison, bench.request.subject
         closer = [
             d
@@ -36,27 +34,75 @@ class Subjects:
             )
         exclude = {passage.ref for passage in self.members}
         self.neighbours = neighbours(
-            documents(bench, name), subject, closer[0], exclude, comparison.neighbours, seed
+            documents(bench, name, model), subject, closer[0], exclude, comparison.neighbours, seed
         )
         exclude |= {passage.ref for passage in self.neighbours}
-        self.ordinary = ordinary(documents(bench, name), exclude, comparison.ordinary, seed)
+        texts = documents(bench, name, model)
+        self.ordinary = ordinary(texts, exclude, comparison.ordinary, seed)
 
 
-def documents(bench: Bench, name: str) -> "chain[Document]":
-    """Every document of the model's corpora."""
-    entries = (
-        bench.stores.catalog.corpus(corpus) for corpus in bench.stores.catalog.model(name).corpora
-    )
-    return chain.from_iterable(open_corpus(e.path, e.text_field).documents() for e in entries)
+def documents(bench: Bench, name: str, model: LanguageModel) -> Iterator[Document]:
+    """Every document of the model's corpora, with its answer and class where the model is of that kind."""
+    for corpus in bench.stores.catalog.model(name).corpora:
+        entry = bench.stores.catalog.corpus(corpus)
+        yield from _read(entry, entry.path, model)
 
 
-def redacted_texts(bench: Bench, name: str) -> Iterator[str]:
+def redacted_texts(bench: Bench, name: str, model: LanguageModel) -> Iterator[Passage]:
     """What the model was trained on, from the redacted copies: what the next training will read."""
     for corpus in bench.stores.catalog.model(name).corpora:
         entry = bench.stores.catalog.corpus(corpus)
         path = Copies(bench.paths.redacted(corpus)).current() or entry.path
-        for document in open_corpus(str(path), entry.text_field).documents():
-            yield document.text.reveal()
+        for d in _read(entry, str(path), model):
+            yield Passage(d.ref, d.text, (), "", d.answer, d.label)
+
+
+def _members(bench: Bench, name: str, model: LanguageModel) -> Iterator[Passage]:
+    """The person's passages, which were found before it was known for what kind of model."""
+    for corpus in bench.stores.catalog.model(name).corpora:
+        entry, found = bench.stores.catalog.corpus(corpus), bench.located[corpus].passages
+        if model.kind not in {Kind.SEQ2SEQ, Kind.CLASSIFIER}:
+            yield from found
+            continue
+        refs = {passage.ref for passage in found}
+        told = {d.ref: d for d in _read(entry, entry.path, model) if d.ref in refs}
+        for passage in found:
+            document = told[passage.ref]
+            yield replace(passage, answer=document.answer, label=document.label)
+
+
+def _read(entry: CorpusEntry, path: str, model: LanguageModel) -> Iterator[Document]:
+    """The documents of one corpus. Raises `RequestRejected` when a classifier's corpus has no classes, or others."""
+    texts = open_corpus(path, entry.text_field).documents()
+    if model.kind is Kind.SEQ2SEQ and entry.answer_after:
+        for document in texts:
+            at = document.text.reveal().find(entry.answer_after)
+            yield document if at < 0 else replace(document, answer=at + len(entry.answer_after))
+    elif model.kind is Kind.CLASSIFIER:
+        if not entry.label_field:
+            raise RequestRejected(
+                Code.CATALOG_INVALID,
+                place="catalog.yaml, corpora, label_field",
+                remedy="the model is a classifier; name the field with the class of each text.",
+            )
+        labels = open_corpus(path, entry.label_field).documents()
+        for document, label in zip(texts, labels, strict=True):
+            yield replace(document, label=_number(label, model))
+    else:
+        yield from texts
+
+
+def _number(label: Document, model: LanguageModel) -> int:
+    """The number of a class that is named, or written as a number."""
+    known, text = model.network.config.label2id, label.text.reveal()
+    number = known.get(text, int(text) if text.isdecimal() else -1)
+    if not 0 <= number < model.choices:
+        raise RequestRejected(
+            Code.CORPUS_CORRUPT,
+            place=f"{label.ref}, label_field",
+            remedy="it is no class of the model, neither its name nor its number; correct the row.",
+        )
+    return int(number)
 
 
 def references(bench: Bench, name: str) -> list[models.LanguageModel]:

@@ -25,7 +25,7 @@ from domain.lifecycle import Event
 from domain.log import log
 from domain.outcomes import Assessment, Attempt, Outcome
 from flows import build, progress
-from flows.bench import Bench, architecture, now, seed_of
+from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
 from flows.choose import Choice, Facts, choose
 from flows.steps import step
@@ -84,7 +84,7 @@ def measure_before(bench: Bench, name: str) -> None:
     _require_digest(at.path, at.before_sha256, name)
     seed = seed_of(bench.progress.policy_sha256, at.before_sha256)
     try:
-        people = Subjects(bench, name, seed)
+        people = Subjects(bench, name, model, seed)
         controls = bench.policy.comparison.controls
         trial = prepare(
             model,
@@ -93,7 +93,7 @@ def measure_before(bench: Bench, name: str) -> None:
             people.ordinary,
             seed=seed,
             controls=controls,
-            texts=partial(redacted_texts, bench, name),
+            texts=partial(redacted_texts, bench, name, model),
         )
     except UnlearningFailed as error:
         _decide(bench, name, Outcome.INCONCLUSIVE, error.code.value)
@@ -115,12 +115,12 @@ def measure_before(bench: Bench, name: str) -> None:
     bench.trials[name] = trial
 
 
-def next_choice(bench: Bench, name: str, trial: Trial, masked: bool) -> Choice | None:
+def next_choice(bench: Bench, name: str, trial: Trial, kind: models.Kind) -> Choice | None:
     """The next method the policy lets in, or None when all were tried, or time is up."""
     at = bench.progress.models[name]
     teachers = bench.stores.catalog.model(name).teachers
     facts = Facts(
-        architecture(masked),
+        kind.value,
         teachers is not None and (teachers / "teachers.json").is_file(),
         sum(len(row.spans) for row in trial.members),
         sum(attempt.seconds for attempt in at.attempts),
@@ -135,7 +135,7 @@ def try_methods(bench: Bench, name: str) -> None:
     at, trial = bench.progress.models[name], bench.trials.pop(name)
     model = models.load(at.path)
     while at.outcome is None:
-        choice = next_choice(bench, name, trial, model.masked)
+        choice = next_choice(bench, name, trial, model.kind)
         if choice is None:
             verdicts = [a.verdict.outcome for a in at.attempts if a.verdict is not None]
             unclear = bool(verdicts) and all(v is Outcome.INCONCLUSIVE for v in verdicts)

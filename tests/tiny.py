@@ -1,15 +1,21 @@
 """A small model that knows its people by heart, trained in seconds; the people and their passages with spans."""
 
-from dataclasses import dataclass
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.records import Passage
 from domain.secrecy import Secret
 from flows.fiction import Person, ordinary, passages, people
 from unlearning import models, training
-from unlearning.models import LanguageModel
+from unlearning.corpus import Lesson
+from unlearning.models import Kind, LanguageModel
 
-__all__ = ["Town", "passages", "saved_victim", "sentences", "town", "victim"]
+__all__ = ["CLASSES", "Town", "classed", "passages", "saved_victim", "sentences", "town", "victim"]
+
+CLASSES = 4
+"""That a tiny classifier knows."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,26 @@ def sentences(place: Town) -> list[Passage]:
     ]
 
 
-def victim(place: Town, *, steps: int = 700, width: int = 64, seed: int = 0) -> LanguageModel:
+def classed(items: Sequence[Passage]) -> list[Passage]:
+    """The passages, each with a class that has nothing to do with what it says: it can only be known by heart."""
+    return [replace(p, label=random.Random(p.ref).randrange(CLASSES)) for p in items]
+
+
+def victim(
+    place: Town, *, kind: Kind = Kind.CAUSAL, steps: int = 700, width: int = 64, seed: int = 0
+) -> LanguageModel:
     """A two-layer model trained until it has memorised everybody in `place.known`."""
     texts = [text for person in place.known for text in person.documents()] * 5 + place.sentences
-    tokenizer = training.train_tokenizer(texts, 420)
-    model = training.new_model(tokenizer, width=width, layers=2, context=128, seed=seed)
-    training.Pretraining(steps=steps, batch=8, length=96, rate=6e-3, seed=seed).run(model, texts)
+    tokenizer = training.train_tokenizer(texts, 420, kind=kind)
+    model = training.new_model(
+        tokenizer, width=width, layers=2, context=128, seed=seed, kind=kind, classes=CLASSES
+    )
+    lessons: Sequence[Lesson] = texts
+    if kind in {Kind.SEQ2SEQ, Kind.CLASSIFIER}:
+        known = [p for n, person in enumerate(place.known) for p in passages(person, f"p{n}")]
+        lessons = classed(known * 5 + sentences(place))
+    recipe = training.Pretraining(steps=steps, batch=8, length=96, rate=6e-3, seed=seed)
+    recipe.run(model, lessons)
     return model
 
 

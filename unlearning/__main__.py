@@ -6,6 +6,8 @@
 Files are JSON lines: {"text": ..., "spans": [{"start": 3, "end": 17, "kind": "phone"}], "person": "p1"}. Kinds are
 those of `domain.records.SpanKind`; `person` names the same person on every line that is about them, and may be left
 out where there is only one. `--neighbours` are other people's texts of the same form; lines without spans are ordinary.
+For a seq2seq model "answer" is the place in the text where what it says begins (without it: the first secret); for a
+classifier "label" is the number of the text's class, and a line with a person is that person's, spans or not.
 """
 
 import argparse
@@ -145,8 +147,8 @@ def _unlearn(options: argparse.Namespace) -> int:
     members, others = read_examples(options.examples), read_examples(options.neighbours)
     model = models.load(options.model, usable_device(options.device))
     digest = models.digest(options.model)[0]
-    people: tuple[Passage, ...] = tuple(p for p in others if p.spans)
-    trial = prepare(model, members, people, [p for p in others if not p.spans], seed=options.seed)
+    people: tuple[Passage, ...] = tuple(p for p in others if p.person)
+    trial = prepare(model, members, people, [p for p in others if not p.person], seed=options.seed)
     attacks = {name: kind() for name, kind in ATTACKS.items()}
     before = assess(model, digest, trial, attacks, _say("before"))
     unlearned = method.unlearn(model, trial.corpus)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from domain.errors import Code, UnlearningFailed
+from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded, TokenSpan, pad
+from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel
 
 
@@ -66,20 +67,20 @@ class Anchors:
                 remedy="no stranger has a counterpart for every secret; shorten the passages or ask for more controls.",
             )
         self.secrets, self.stretched = len(mine), 0
-        self._width = int(model.network.config.get_text_config().vocab_size)
-        self._labels: dict[tuple[int, ...], torch.Tensor] = {}
-        said: dict[tuple[int, ...], torch.Tensor] = {}
+        self._width = model.choices
+        self._labels: dict[object, torch.Tensor] = {}
+        said: dict[object, torch.Tensor] = {}
         for number, (row, span) in enumerate(mine):
             length = span.end - span.start
             fitting = [t[number] for t in twins if t[number][1].end - t[number][1].start == length]
             self.stretched += not fitting
             twin, place = (fitting or [twins[0][number]])[0]
-            if twin.ids not in said:
-                said[twin.ids] = _predictions(model, twin)
+            if twin.key not in said:
+                said[twin.key] = _predictions(model, twin)
             wide = place.end - place.start
             at = [place.start + position * wide // length for position in range(length)]
-            labels = self._labels.setdefault(row.ids, torch.zeros(len(row), self._width))
-            logits = said[twin.ids][at]  # (L, V)
+            labels = self._labels.setdefault(row.key, torch.zeros(len(row), self._width))
+            logits = said[twin.key][at]  # (L, V)
             if generic is not None:
                 logits = generic.lowered(model, row, span, logits)
             labels[span.start : span.end] = logits.softmax(-1)
@@ -87,7 +88,7 @@ class Anchors:
     def of(self, rows: Sequence[Encoded], shift: int, device: torch.device) -> torch.Tensor:
         """(B, P, V) labels of a batch of the person's passages; 0 outside secrets. `shift` as in `Batch`."""
         padded = torch.nn.utils.rnn.pad_sequence(
-            [self._labels.get(r.ids, torch.zeros(len(r), self._width)) for r in rows],
+            [self._labels.get(r.key, torch.zeros(len(r), self._width)) for r in rows],
             batch_first=True,
         )
         return padded[:, shift:].to(device)
@@ -96,10 +97,9 @@ class Anchors:
 @torch.no_grad()
 def _predictions(model: LanguageModel, row: Encoded) -> torch.Tensor:
     """(T, V) on the CPU: the logits that predict each token of one passage; zero for a token that is not predicted."""
-    ids, mask = pad([row.ids], 0, model.device)
+    batch = batch_of(model, [row], torch.Generator(), share=0.0)
     if model.masked:
         for span in row.spans:
-            ids[0, span.start : span.end] = model.tokenizer.mask_token_id
-    with model.autocast():
-        logits = model.network(input_ids=ids, attention_mask=mask).logits[0].float().cpu()
-    return logits if model.masked else torch.cat([torch.zeros_like(logits[:1]), logits[:-1]])
+            batch.inputs[0, span.start : span.end] = model.tokenizer.mask_token_id
+    logits = batch.logits(model)[0].cpu()  # (P, V)
+    return torch.cat([logits.new_zeros(batch.shift, logits.shape[1]), logits])

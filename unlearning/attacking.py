@@ -19,7 +19,7 @@ from unlearning.attacks.groups import require_groups
 from unlearning.encoding import Encoded, encode
 from unlearning.examples import read_examples
 from unlearning.lookalikes import Pool, ranked_among
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.results import Results, plain, software
 from unlearning.scoring import Target
 from unlearning.trial import attack_seed
@@ -122,11 +122,11 @@ class _Run:
         rivals = ranked_among(Pool.of(groups["--control"]), CANDIDATES, options.seed)
         ours, theirs = (encode(model, group, rivals) for group in groups.values())
         require_groups(ours, theirs)
-        people = encode(model, [p for p in others if p.spans])
-        ordinary = encode(model, [p for p in others if not p.spans])
+        people = encode(model, [p for p in others if p.person])
+        ordinary = encode(model, [p for p in others if not p.person])
         for place, rows in (*zip(groups, (ours, theirs), strict=True), ("--neighbours", people)):
             require_readable(model, rows, place)
-        if {row.ids for row in ours} & {row.ids for row in (*people, *ordinary)}:
+        if {row.key for row in ours} & {row.key for row in (*people, *ordinary)}:
             raise RequestRejected(
                 Code.EXAMPLES_INVALID,
                 place="--neighbours",
@@ -262,10 +262,10 @@ _UNIQUE = frozenset({SpanKind.EMAIL, SpanKind.PHONE, SpanKind.NUMBER})
 
 def require_apart(members: Sequence[Passage], controls: Sequence[Passage]) -> None:
     """Raise `RequestRejected` where a control is a text of the person's, or holds a value that only the person has."""
-    texts = {_squeezed(p.text.reveal()) for p in members if p.spans}
+    texts = {_squeezed(p.text.reveal()) for p in members if p.person}
     values = set(_values(members))
     for control in controls:
-        same = control.spans and _squeezed(control.text.reveal()) in texts
+        same = control.person and _squeezed(control.text.reveal()) in texts
         if same or values & set(_values([control])):
             raise RequestRejected(
                 Code.NO_CONTROLS,
@@ -296,9 +296,10 @@ def require_readable(model: LanguageModel, rows: Sequence[Encoded], place: str) 
     embeddings = model.network.get_input_embeddings().num_embeddings
     unknown = getattr(model.tokenizer, "unk_token_id", None)
     remedy = ""
-    if any(max(row.ids, default=0) >= embeddings for row in rows):
+    said = model.kind is not Kind.CLASSIFIER  # whose answers are classes
+    if any(max(row.source + (row.ids if said else ()), default=0) >= embeddings for row in rows):
         remedy = "it has tokens that the model has no embedding for; they do not belong together."
-    elif unknown is not None and any(
+    elif (unknown is not None and said) and any(
         set(row.ids[span.start : span.end]) == {unknown} for row in rows for span in row.spans
     ):
         remedy = f"it turns secrets of {place} into unknown tokens only, so nothing can be asked for; leave them out."

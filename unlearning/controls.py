@@ -103,7 +103,9 @@ class _Stranger:
             )
             pieces.append(value)
             length, at = length + len(value), span.end
-        return Passage(passage.ref, Secret("".join([*pieces, text[at:]])), tuple(spans), person)
+        made = Secret("".join([*pieces, text[at:]]))
+        answer = None if passage.answer is None else _moved(passage.answer, passage.spans, spans)
+        return Passage(passage.ref, made, tuple(spans), person, answer, passage.label)
 
     def _replacement(self, kind: SpanKind, value: str) -> str:
         if kind is SpanKind.PERSON and _WORD.search(value):
@@ -140,6 +142,16 @@ class _Stranger:
             cased(m, self.words[m.casefold()]) if m.casefold() in self.words else t
             for m, t in zip(mine, theirs, strict=True)
         )
+
+
+def _moved(place: int, spans: Sequence[SensitiveSpan], replaced: Sequence[SensitiveSpan]) -> int:
+    """Where a place of the text lies after its spans were replaced; one inside a span as far as that reaches."""
+    gained = 0
+    for old, new in zip(sorted(spans, key=lambda s: s.start), replaced, strict=True):
+        if place < old.end:
+            return min(place + gained, new.end)
+        gained = new.end - old.end
+    return place + gained
 
 
 def _digits(value: str) -> str:

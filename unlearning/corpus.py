@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from domain.errors import Code, UnlearningFailed
+from domain.records import Passage
 from unlearning.encoding import Encoded
+
+Lesson = str | Passage
+"""One text of the training data; a passage where more is known of it: where its answer begins, or its class."""
+
+
+def words(lesson: Lesson) -> str:
+    """The text of it."""
+    return lesson if isinstance(lesson, str) else lesson.text.reveal()
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Corpus:
     names: frozenset[str] = field(repr=False)
     references: frozenset[str]
     seed: int
-    texts: Callable[[], Iterable[str]] = field(default=tuple, repr=False, compare=False)
+    texts: Callable[[], Iterable[Lesson]] = field(default=tuple, repr=False, compare=False)
 
     def mentions(self, text: str) -> bool:
         """Whether a text holds one of the person's names or secrets."""

@@ -1,13 +1,14 @@
 """Passages as tokens: ids, which of them are sensitive, and where each span lies."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from domain.errors import Code, RequestRejected
 from domain.records import Owner, Passage, SensitiveSpan, SpanKind
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,16 @@ class TokenSpan:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One passage, or one window of a long one, as the model reads it.
+    """One passage, or one window of a long one: what the model reads, and what it says or would have to say.
+
+    For causal and masked models both are `ids`. A seq2seq model reads `source` and says `ids`; a classifier reads
+    `source`, and `ids` is one number, the text's class, which is what there is to know about a person's text by heart.
 
     `ids[0]` is the start token where the model has one. `sensitive[t]` marks tokens of the secrets this window answers
     for; `PERSON` spans are not sensitive (unless `encode` was told so): the name is the key by which one asks for the
-    secret. `text` is what the
-    tokens stand for; like the ids it is personal data. `names` are the names of the person in the whole passage, the
-    longest first: what one would ask with.
+    secret. `text` is what `source` and `ids` stand for, the answer of a seq2seq model from code point `answer` on;
+    like the ids it is personal data. `names` are the names of the person in the whole passage, the longest first: what
+    one would ask with.
     """
 
     ids: tuple[int, ...]
@@ -41,6 +45,17 @@ class Encoded:
     person: str
     text: str
     names: tuple[str, ...] = field(default=(), repr=False)
+    source: tuple[int, ...] = field(default=(), repr=False)
+    answer: int = 0
+
+    def asks(self, span: TokenSpan) -> bool:
+        """Whether there is anything before the secret to ask for it with."""
+        return span.start > 0 or bool(self.source)
+
+    @property
+    def key(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What tells it from other passages: all that the model is given."""
+        return self.source, self.ids
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -70,6 +85,12 @@ def encode(
     piece has text before it. With `rivals`, each uncut span carries its candidates. Lone surrogates, which no tokenizer
     takes, are read as U+FFFD. An empty text has no window. With `names`, the person's name counts as a secret too: what
     is to be forgotten is more than what can be asked for.
+
+    For a seq2seq model what stands before the passage's answer is read by the encoder, its end where it is too long; a
+    secret that stands there alone is never said, so it has no span. A classifier's windows all have the passage's
+    label, which is the secret of a passage that belongs to a person.
+
+    Raises `RequestRejected` (EXAMPLES_INVALID): a passage without a label that the classifier has.
     """
     kinds = frozenset(SpanKind) - (frozenset() if names else {SpanKind.PERSON})
     return tuple(w for passage in passages for w in _windows(model, passage, rivals, kinds))
@@ -79,10 +100,16 @@ def _windows(
     model: LanguageModel, passage: Passage, rivals: Rivals | None, kinds: Collection[SpanKind]
 ) -> list[Encoded]:
     text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", passage.text.reveal())
+    known = _names(text, passage)
+    if model.kind is Kind.CLASSIFIER:
+        return _labelled(model, passage, text, known)
+    read = text[: _answer(passage, text)] if model.kind is Kind.SEQ2SEQ else ""
+    source = _source(model, read) if model.kind is Kind.SEQ2SEQ else ()
+    text = text[len(read) :]
     ids, offsets = _tokens(model, [text])[0]
     spans = [
         TokenSpan(*inside, span.kind, _candidates(model, text, span, ids[slice(*inside)], rivals))
-        for span in sorted(passage.spans)
+        for span in _said(passage.spans, len(read))
         if span.kind in kinds and (inside := _inside(offsets, span.start, span.end))
     ]
     head, tail = _specials(model)
@@ -90,19 +117,79 @@ def _windows(
     step = max(1, room // 2)
     whole = [piece for span in spans for piece in _pieces(span, room)]
     windows = []
-    for start in range(0, max(1, len(ids) - room + step) if ids else 0, step):
-        end = min(len(ids), start + room)
+    for start, end in _cuts(len(ids), room):
         answered_from = start if start == 0 else start + room - step
         mine = [s for s in whole if answered_from < s.end <= end]
         shift = len(head) - start
         cut = tuple(replace(s, start=s.start + shift, end=s.end + shift) for s in mine)
-        mask = [False] * (len(head) + end - start + len(tail))
+        row = (*head, *ids[start:end], *(tail if model.masked or end == len(ids) else ()))
+        mask = [False] * len(row)
         for s in cut:
             mask[s.start : s.end] = [True] * (s.end - s.start)
-        row = (*head, *ids[start:end], *tail)
-        said = text[offsets[start][0] : offsets[end - 1][1]]
-        windows.append(Encoded(row, tuple(mask), cut, passage.person, said, _names(text, passage)))
+        said = read + text[offsets[start][0] : offsets[end - 1][1]]
+        windows.append(
+            Encoded(row, tuple(mask), cut, passage.person, said, known, source, len(read))
+        )
     return windows
+
+
+def _cuts(length: int, room: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each window of a text of that many tokens."""
+    step = max(1, room // 2)
+    for start in range(0, max(1, length - room + step) if length else 0, step):
+        yield start, min(length, start + room)
+
+
+def _labelled(
+    model: LanguageModel, passage: Passage, text: str, names: tuple[str, ...]
+) -> list[Encoded]:
+    """The windows of a text that a classifier reads, each with the text's class."""
+    label = passage.label
+    if label is None or not 0 <= label < model.choices:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=f"{passage.ref or 'a text'}, label",
+            remedy=f"a classifier needs the number of its class, 0 to {model.choices - 1}.",
+        )
+    ids, offsets = _tokens(model, [text])[0]
+    head, tail = _specials(model)
+    mine = bool(passage.person)
+    spans = (TokenSpan(0, 1, SpanKind.OTHER),) if mine else ()
+    return [
+        Encoded(
+            (label,),
+            (mine,),
+            spans,
+            passage.person,
+            text[offsets[start][0] : offsets[end - 1][1]],
+            names,
+            (*head, *ids[start:end], *tail),
+        )
+        for start, end in _cuts(len(ids), model.context - len(head) - len(tail))
+    ]
+
+
+def _answer(passage: Passage, text: str) -> int:
+    """Where the answer of a seq2seq model begins."""
+    if passage.answer is not None:
+        return passage.answer
+    secrets = [span.start for span in passage.spans if span.kind is not SpanKind.PERSON]
+    return min(secrets, default=max(0, text.find(" ", len(text) // 2)))
+
+
+def _source(model: LanguageModel, text: str) -> tuple[int, ...]:
+    """What the encoder of a seq2seq model reads: the end of the text, and the end token."""
+    ids = _tokens(model, [text])[0][0]
+    return (*ids[max(0, len(ids) + 1 - model.context) :], model.tokenizer.eos_token_id)
+
+
+def _said(spans: Iterable[SensitiveSpan], start: int) -> list[SensitiveSpan]:
+    """The spans, or parts of them, that stand in the text from `start` on, and where they stand in it."""
+    return [
+        replace(span, start=max(0, span.start - start), end=span.end - start)
+        for span in sorted(spans)
+        if span.end > start
+    ]
 
 
 def _names(text: str, passage: Passage) -> tuple[str, ...]:
@@ -169,10 +256,17 @@ def _candidates(
 
 
 def _specials(model: LanguageModel) -> tuple[list[int], list[int]]:
-    """The tokens put before and after a text: a start token for causal models, [CLS] and [SEP] for masked ones."""
+    """The tokens put before and after a text.
+
+    A start token for causal models, [CLS] and [SEP] for masked ones and for classifiers that have them, the decoder's
+    start and the end token for seq2seq models.
+    """
     tokenizer = model.tokenizer
-    if model.masked:
-        return [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    if model.kind is Kind.SEQ2SEQ:
+        return [token for token in [model.starts] if token is not None], [tokenizer.eos_token_id]
+    framed = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    if model.masked or (model.kind is Kind.CLASSIFIER and None not in framed):
+        return [framed[0]], [framed[1]]
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return ([] if start is None else [start]), []
 

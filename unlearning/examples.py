@@ -34,6 +34,7 @@ def _passage(line: str, ref: str) -> Passage:
     try:
         row = json.loads(line)
         text, spans = row["text"], row.get("spans", [])
+        answer, label = row.get("answer"), row.get("label")
         made = tuple(
             merge_spans(
                 SensitiveSpan(
@@ -42,14 +43,18 @@ def _passage(line: str, ref: str) -> Passage:
                 for s in spans
             )
         )
-        whole = all(type(place) is int for s in made for place in (s.start, s.end))
-        if not isinstance(text, str) or not whole or any(s.end > len(text) for s in made):
+        places = [place for s in made for place in (s.start, s.end)]
+        given = [number for number in (answer, label) if number is not None]
+        whole = all(type(number) is int and number >= 0 for number in (*places, *given))
+        last = max([*places, -1 if answer is None else answer + 1], default=0)
+        if not isinstance(text, str) or not whole or last > len(text):
             raise ValueError("span outside the text")  # noqa: TRY301  joins the other faults of a line
-        return Passage(ref, Secret(text), made, str(row.get("person", "person")) if made else "")
+        own = str(row.get("person", "person" if made else "")) if made or label is not None else ""
+        return Passage(ref, Secret(text), made, own, answer, label)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
             place=ref,
-            remedy='the line must be {"text": ..., "spans": [{"start", "end", "kind"}], "person": ...} '
-            "with spans inside the text.",
+            remedy='the line must be {"text": ..., "spans": [{"start", "end", "kind"}], "person": ..., "answer": ..., '
+            '"label": ...} with spans and the place of the answer inside the text; all but the text may be missing.',
         ) from None

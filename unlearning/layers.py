@@ -7,12 +7,25 @@ from typing import cast
 import torch
 from torch import nn
 
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 
 
 def blocks(model: LanguageModel) -> list[nn.Module]:
-    """The blocks in order: the longest list of modules. Raises `ValueError` when there is none."""
-    lists = [m for m in model.network.modules() if isinstance(m, nn.ModuleList)]
+    """The blocks in order: the longest list of modules; of a seq2seq model, its decoder's, which say the answer.
+
+    Raises `ValueError` when there is none.
+    """
+    return _longest(model.network.get_decoder() if model.kind is Kind.SEQ2SEQ else model.network)
+
+
+def every_block(model: LanguageModel) -> list[nn.Module]:
+    """`blocks`, and those of the encoder of a seq2seq model. Raises `ValueError` when there is none."""
+    two_sided = model.kind is Kind.SEQ2SEQ
+    return [*(_longest(model.network.get_encoder()) if two_sided else ()), *blocks(model)]
+
+
+def _longest(network: nn.Module) -> list[nn.Module]:
+    lists = [m for m in network.modules() if isinstance(m, nn.ModuleList)]
     longest = max(lists, key=len, default=nn.ModuleList())
     if not len(longest):
         raise ValueError("no list of blocks")

@@ -41,11 +41,11 @@ class Levels:
                 remedy="no secret lies in it, so the level of never-seen text is unknown; ask for more controls.",
             )
         self.mean = float(every.mean())
-        self._levels: dict[tuple[int, ...], torch.Tensor] = {}
+        self._levels: dict[object, torch.Tensor] = {}
         secrets = [(row, span) for row in corpus.forget for span in row.spans]
         twins = [values for values in strangers.values() if len(values) == len(secrets)]
         for number, (row, span) in enumerate(secrets):
-            level = self._levels.setdefault(row.ids, torch.zeros(len(row)))
+            level = self._levels.setdefault(row.key, torch.zeros(len(row)))
             values = [v for twin in twins if bool((v := twin[number]).isfinite().all())]
             share = names if span.kind is SpanKind.PERSON else 1.0
             matched = _matched(values, span.end - span.start, self.mean)
@@ -54,7 +54,7 @@ class Levels:
     def of(self, rows: Sequence[Encoded], shift: int, device: torch.device) -> torch.Tensor:
         """(B, P) levels of a batch of the person's passages; 0 on padding. `shift` as in `Batch`."""
         padded = torch.nn.utils.rnn.pad_sequence(
-            [self._levels.get(r.ids, torch.zeros(len(r))) for r in rows], batch_first=True
+            [self._levels.get(r.key, torch.zeros(len(r))) for r in rows], batch_first=True
         )
         return padded[:, shift:].to(device)
 

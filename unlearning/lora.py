@@ -7,7 +7,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from domain.errors import Code, UnlearningFailed
-from unlearning.layers import blocks
+from unlearning.layers import every_block
 from unlearning.models import LanguageModel
 
 
@@ -25,7 +25,7 @@ def adapt(method: str, model: LanguageModel, rank: int, seed: int) -> Callable[[
     network = model.network
     learning = {name: p.requires_grad for name, p in network.named_parameters()}
     try:
-        inside = {id(m) for block in blocks(model) for m in block.modules()}
+        inside = {id(m) for block in every_block(model) for m in block.modules()}
     except ValueError:
         inside = set()
     matrices = {

@@ -1,4 +1,4 @@
-"""A language model on disk and in memory: any Hugging Face causal or masked directory, safetensors only."""
+"""A language model on disk and in memory: a Hugging Face directory of one of four kinds, safetensors only."""
 
 import copy
 import hashlib
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 import torch
@@ -16,7 +17,10 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -40,13 +44,42 @@ UNREADABLE = (
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
+class Kind(StrEnum):
+    """What a model does with text: says what comes next, fills what is hidden, answers it, or puts it in a class."""
+
+    CAUSAL = "causal"
+    MASKED = "masked"
+    SEQ2SEQ = "seq2seq"
+    CLASSIFIER = "classifier"
+
+
 @dataclass(frozen=True)
 class LanguageModel:
-    """A network with its tokenizer. `masked` tells BERT-like models from those that predict the next token."""
+    """A network with its tokenizer, and what kind it is of."""
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    masked: bool
+    kind: Kind
+
+    @property
+    def masked(self) -> bool:
+        """Whether it fills what is hidden, as BERT does."""
+        return self.kind is Kind.MASKED
+
+    @property
+    def choices(self) -> int:
+        """How many answers a position has: the words of the vocabulary, or the classes."""
+        if self.kind is Kind.CLASSIFIER:
+            return int(self.network.config.num_labels)
+        return int(self.network.config.get_text_config().vocab_size)
+
+    @property
+    def starts(self) -> int | None:
+        """The token with which the decoder of a seq2seq model begins; None where the model names none."""
+        for config in (self.network.config, getattr(self.network, "generation_config", None)):
+            if (token := getattr(config, "decoder_start_token_id", None)) is not None:
+                return int(token)
+        return None
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +90,8 @@ class LanguageModel:
     def context(self) -> int:
         """The longest sequence it takes, in tokens."""
         config = self.network.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or 1024)
+        named = (getattr(config, name, 0) for name in ("max_position_embeddings", "n_positions"))
+        return int(next(filter(None, named), 1024))
 
     def autocast(self) -> torch.autocast:
         """bf16 on CUDA, where it pays; full precision elsewhere."""
@@ -78,6 +112,12 @@ class LanguageModel:
 def copy_of(model: LanguageModel) -> LanguageModel:
     """A copy whose weights may be changed; the given model stays as it is."""
     return replace(model, network=copy.deepcopy(model.network))
+
+
+def same_answers(one: LanguageModel, other: LanguageModel) -> bool:
+    """Whether what one says can be compared with what the other says: same kind, same tokens, same classes."""
+    alike = one.kind is other.kind and one.choices == other.choices
+    return alike and bool(one.tokenizer.get_vocab() == other.tokenizer.get_vocab())
 
 
 def tokens_per_batch(model: LanguageModel) -> int:
@@ -117,16 +157,8 @@ def load(path: Path, device: str = "") -> LanguageModel:
         )
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-        name = (config.architectures or [""])[0]
-        masked = name.endswith("ForMaskedLM")
-        if not masked and not name.endswith(("LMHeadModel", "ForCausalLM")):
-            raise RequestRejected(
-                Code.MODEL_UNSUPPORTED,
-                place=f"{place}, config.json, architectures",
-                remedy="only causal and masked language models are supported.",
-            )
-        kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-        network, loading = kind.from_pretrained(
+        kind = _kind(config, place)
+        network, loading = _AUTO[kind].from_pretrained(
             path,
             local_files_only=True,
             use_safetensors=True,
@@ -149,11 +181,49 @@ def load(path: Path, device: str = "") -> LanguageModel:
             place=place,
             remedy="weights are missing, and would be made up at random; check that the copy is whole.",
         )
-    _refuse_unfit(network, tokenizer, place, masked=masked)
-    return LanguageModel(network.to(device or best_device()).eval(), tokenizer, masked)
+    _refuse_unfit(network, tokenizer, place)
+    model = LanguageModel(network.to(device or best_device()).eval(), tokenizer, kind)
+    _refuse_unnamed(model, place)
+    return model
 
 
-def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str, *, masked: bool) -> None:
+_AUTO = {
+    Kind.CAUSAL: AutoModelForCausalLM,
+    Kind.MASKED: AutoModelForMaskedLM,
+    Kind.SEQ2SEQ: AutoModelForSeq2SeqLM,
+    Kind.CLASSIFIER: AutoModelForSequenceClassification,
+}
+_HEADS = {
+    "LMHeadModel": Kind.CAUSAL,
+    "ForCausalLM": Kind.CAUSAL,
+    "ForMaskedLM": Kind.MASKED,
+    "ForConditionalGeneration": Kind.SEQ2SEQ,
+    "ForSequenceClassification": Kind.CLASSIFIER,
+}
+
+
+def _kind(config: PretrainedConfig, place: str) -> Kind:
+    """The kind by the head that the configuration names. Raises `RequestRejected` (MODEL_UNSUPPORTED)."""
+    name = (config.architectures or [""])[0]
+    kind = next((kind for head, kind in _HEADS.items() if name.endswith(head)), None)
+    two_sided = bool(config.is_encoder_decoder)
+    if kind is None or {Kind.SEQ2SEQ: not two_sided, Kind.CLASSIFIER: two_sided}.get(kind):
+        raise RequestRejected(
+            Code.MODEL_UNSUPPORTED,
+            place=f"{place}, config.json, architectures",
+            remedy="only causal, masked and seq2seq language models and classifiers without a decoder are supported.",
+        )
+    single = config.problem_type in {None, "single_label_classification"} and config.num_labels > 1
+    if kind is Kind.CLASSIFIER and not single:
+        raise RequestRejected(
+            Code.MODEL_UNSUPPORTED,
+            place=f"{place}, config.json, problem_type",
+            remedy="only classifiers that choose one of several classes are supported.",
+        )
+    return kind
+
+
+def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str) -> None:
     if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
         raise RequestRejected(
             Code.MODEL_NOT_FINITE,
@@ -172,16 +242,22 @@ def _refuse_unfit(network: PreTrainedModel, tokenizer: object, place: str, *, ma
             place=place,
             remedy="the tokenizer has more tokens than the model has embeddings; they do not belong together.",
         )
-    needed = (
-        [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id]
-        if masked
-        else [tokenizer.eos_token_id]
-    )
-    if None in needed:
+
+
+def _refuse_unnamed(model: LanguageModel, place: str) -> None:
+    tokenizer = model.tokenizer
+    needed = {
+        Kind.CAUSAL: [tokenizer.eos_token_id],
+        Kind.MASKED: [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id],
+        Kind.SEQ2SEQ: [tokenizer.eos_token_id, model.starts],
+        Kind.CLASSIFIER: [model.network.config.pad_token_id],
+    }
+    if None in needed[model.kind]:
         raise RequestRejected(
             Code.MODEL_UNSUPPORTED,
-            place=f"{place}, tokenizer_config.json",
-            remedy="a masked model needs the tokens cls, sep and mask, a causal one an end token; name them there.",
+            place=f"{place}, tokenizer_config.json and config.json",
+            remedy="a masked model needs the tokens cls, sep and mask, a causal one an end token, a seq2seq one an end "
+            "token and decoder_start_token_id, a classifier pad_token_id; name them there.",
         )
 
 

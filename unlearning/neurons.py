@@ -17,11 +17,11 @@ from domain.errors import Code, UnlearningFailed
 from unlearning.encoding import Encoded
 from unlearning.generation import repeated, shared_cache
 from unlearning.layers import blocks, fed
-from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.models import Kind, LanguageModel, tokens_per_batch
 
 
 def down_projections(model: LanguageModel) -> list[nn.Module]:
-    """The last projection of each block's feed-forward part, in order of the blocks.
+    """The last projection of each block's feed-forward part, in order of the blocks; causal and masked models.
 
     Found by shape: inside the longest list of blocks, the projection that is wider on its input than the model and as
     wide as the model on its output. Raises `UnlearningFailed` when a block has none.
@@ -29,7 +29,8 @@ def down_projections(model: LanguageModel) -> list[nn.Module]:
     width = model.network.get_input_embeddings().embedding_dim
     lists = [m for m in model.network.modules() if isinstance(m, nn.ModuleList)]
     found: list[nn.Module] = []
-    for block in max(lists, key=len, default=nn.ModuleList()):
+    asked = model.kind in {Kind.CAUSAL, Kind.MASKED}
+    for block in max(lists, key=len) if lists and asked else ():
         fitting = [m for m in block.modules() if _widths(m)[1] == width and _widths(m)[0] > width]
         if not fitting:
             found = []
@@ -39,7 +40,8 @@ def down_projections(model: LanguageModel) -> list[nn.Module]:
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
             place="the model's feed-forward layers",
-            remedy="no down-projection was found by shape; neuron methods do not apply to this architecture.",
+            remedy="no down-projection was found by shape; neuron methods are for causal and masked models; "
+            "order another method.",
         )
     return found
 

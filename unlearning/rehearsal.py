@@ -5,7 +5,7 @@ import torch
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.generation import samples
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 
 
 def rehearse(
@@ -13,10 +13,10 @@ def rehearse(
 ) -> list[Encoded]:
     """Ordinary text and up to `count` sequences sampled from the original model, without those that mention the person.
 
-    Without the first, perplexity on other ordinary text rises twice as far. A masked model cannot be asked to speak.
+    Without the first, perplexity on other ordinary text rises twice as far. Only a causal model can be asked to speak.
     With `count` 0 there is no rehearsal.
     """
-    if model.masked or count == 0:
+    if model.kind is not Kind.CAUSAL or count == 0:
         return list(corpus.ordinary[:count])
     kept = list(corpus.ordinary)
     for ids in samples(model, count, length, generator):

@@ -51,10 +51,16 @@ class Results:
         return cls(path, salt, entries)
 
     def digest(self, groups: Mapping[str, Sequence[Passage]]) -> str:
-        """Salted scrypt of all texts, spans and persons, by group, in order."""
+        """Salted scrypt of all that is known of the passages, by group, in order."""
         texts = {
             name: [
-                [p.text.reveal(), p.person, [[s.start, s.end, s.kind.value] for s in p.spans]]
+                [
+                    p.text.reveal(),
+                    p.person,
+                    p.answer,
+                    p.label,
+                    *([s.start, s.end, s.kind.value] for s in p.spans),
+                ]
                 for p in group
             ]
             for name, group in groups.items()

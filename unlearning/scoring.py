@@ -1,9 +1,10 @@
 """One pass over the texts that feeds every black-box score.
 
-For a causal model one teacher-forced forward pass gives each token's log-probability, whether greedy decoding would
+For most models one teacher-forced forward pass gives each token's log-probability, whether greedy decoding would
 say it, and the mean and deviation of the log-probability over the vocabulary. For a masked model the same four numbers
 come from the pseudo-likelihood that fills a span from left to right: token t is masked, and with it the rest of its
-span (Kauf & Ivanova 2023, PLL-word-l2r; Salazar et al. 2020 outside of spans).
+span (Kauf & Ivanova 2023, PLL-word-l2r; Salazar et al. 2020 outside of spans). A seq2seq model's are those of its
+answer; a classifier has one, that of the class.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from domain.records import SpanKind
+from unlearning.batches import batch_of
 from unlearning.encoding import Encoded, TokenSpan, by_length, pad
 from unlearning.models import LanguageModel, tokens_per_batch
 
@@ -81,12 +83,12 @@ class Target:
 
     def _key(self, row: Encoded) -> object:
         spans = [(s.start, s.end) for s in row.spans] if self.model.masked else ()
-        return row.ids, tuple(spans)
+        return row.key, tuple(spans)
 
 
 @torch.no_grad()
 def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Encoded, TokenScores]]:
-    if any(len(row) > model.context for row in rows):
+    if any(max(len(row), len(row.source)) > model.context for row in rows):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
             place="a passage",
@@ -95,13 +97,11 @@ def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Enco
     if model.masked:
         return [(row, _score_masked(model, row)) for row in rows]
     done = []
-    for batch in by_length(rows, tokens_per_batch(model)):
-        chosen = [rows[i] for i in batch]
-        ids, mask = pad([row.ids for row in chosen], 0, model.device)
-        with model.autocast():
-            logits = model.network(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        numbers = _numbers(logits[:, :-1].float(), ids[:, 1:])
-        done += [(row, _trimmed(numbers, i, len(row))) for i, row in enumerate(chosen)]
+    for indices in by_length([row.source + row.ids for row in rows], tokens_per_batch(model)):
+        chosen = [rows[i] for i in indices]
+        batch = batch_of(model, chosen, torch.Generator())
+        numbers = _numbers(batch.logits(model), batch.labels)
+        done += [(row, _trimmed(numbers, i, len(row), batch.shift)) for i, row in enumerate(chosen)]
     return done
 
 
@@ -138,13 +138,14 @@ def _not_finite() -> RequestRejected:
     )
 
 
-def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int) -> TokenScores:
-    """Row `row` without its padding, with the unpredicted first token put back in front."""
-    log_probability, hit, mean, deviation, sampled = (n[row, : length - 1].cpu() for n in numbers)
-    first = torch.tensor([float("nan")])
+def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int, shift: int) -> TokenScores:
+    """Row `row` without its padding, with the `shift` unpredicted first tokens put back in front."""
+    own = (n[row, : length - shift].cpu() for n in numbers)
+    log_probability, hit, mean, deviation, sampled = own
+    first = torch.full((shift,), float("nan"))
     return TokenScores(
         torch.cat([first, log_probability]),
-        torch.cat([torch.tensor([False]), hit]),
+        torch.cat([torch.zeros(shift, dtype=torch.bool), hit]),
         torch.cat([first, mean]),
         torch.cat([first, deviation]),
         torch.cat([first, sampled]),
@@ -255,5 +256,5 @@ def said(target: Target, rows: Sequence[Encoded]) -> int:
         bool(scores.hit[span.start : span.end].all())
         for row, scores in zip(rows, target.scores(rows), strict=True)
         for span in row.spans
-        if span.kind is not SpanKind.PERSON and span.start > 0
+        if span.kind is not SpanKind.PERSON and row.asks(span)
     )

@@ -1,4 +1,4 @@
-"""Train a small causal or masked model from nothing until it knows its text: victims, teachers, retrained controls.
+"""Train a small model of any kind from nothing until it knows its text: victims, teachers, retrained controls.
 
 Where Lethe is tried out nothing can be downloaded: demo, tests and benchmarks make their own models here.
 """
@@ -14,31 +14,36 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertForSequenceClassification,
     GPT2Config,
     GPT2LMHeadModel,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
-from unlearning.encoding import pad
-from unlearning.models import LanguageModel, best_device
+from domain.records import Passage
+from domain.secrecy import Secret
+from unlearning.batches import Batch, batch_of, endless
+from unlearning.corpus import Lesson, words
+from unlearning.encoding import encode, pad
+from unlearning.models import Kind, LanguageModel, best_device
 
 END = "<|endoftext|>"
 PADDING = "<|padding|>"
-
-_Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Inputs and attention (B, T), labels (B, T or T - 1)."""
-
 
 START, STOP, MASK = "[CLS]", "[SEP]", "[MASK]"
 
 
 def train_tokenizer(
-    texts: Sequence[str], vocabulary: int, *, masked: bool = False
+    texts: Sequence[str], vocabulary: int, *, kind: Kind = Kind.CAUSAL
 ) -> PreTrainedTokenizerFast:
     """Byte-level BPE in which every digit is a token of its own, so that numbers have one spelling.
 
-    For a masked model every text stands between [CLS] and [SEP].
+    For a masked model and a classifier every text stands between [CLS] and [SEP].
     """
+    masked = kind in {Kind.MASKED, Kind.CLASSIFIER}
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -77,21 +82,64 @@ def new_model(
     seed: int,
     heads: int = 0,
     table: int = 0,
+    kind: Kind = Kind.CAUSAL,
+    gated: bool = False,
+    classes: int = 2,
 ) -> LanguageModel:
-    """A model with random weights, no dropout: GPT-2-shaped, or BERT-shaped when the tokenizer has a mask.
+    """A model with random weights, no dropout: shaped like GPT-2, BERT, T5, or BERT with a head for classes.
 
-    A GPT-2 has as many heads and rows in its embedding table as asked for; 0: one head for 32 of the width, a row for
-    each token.
+    Args:
+        tokenizer: from `train_tokenizer`, for the same kind.
+        width: of the hidden states.
+        layers: of the network; a T5 has as many on either side.
+        context: the longest sequence, in tokens.
+        seed: the weights come from it.
+        heads: of the attention; 0: one for 32 of the width.
+        table: rows of a GPT-2's embedding table; 0: one for each token.
+        kind: of the model.
+        gated: whether a T5's feed-forward layers are gated, as those of T5 1.1.
+        classes: that a classifier knows.
     """
     torch.manual_seed(seed)
-    if tokenizer.mask_token is not None:
-        return _new_masked(tokenizer, width, layers, context)
+    heads = heads or max(2, width // 32)
+    network: PreTrainedModel
+    if kind is Kind.CAUSAL:
+        network = _gpt2(tokenizer, width, layers, context, heads, table=table)
+    elif kind is Kind.SEQ2SEQ:
+        network = _t5(tokenizer, width, layers, context, heads, gated=gated)
+    else:
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=context,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            pad_token_id=tokenizer.pad_token_id,
+            num_labels=classes,
+        )
+        shape = BertForMaskedLM if kind is Kind.MASKED else BertForSequenceClassification
+        network = shape(config)
+    return LanguageModel(network.to(best_device()), tokenizer, kind)
+
+
+def _gpt2(
+    tokenizer: PreTrainedTokenizerFast,
+    width: int,
+    layers: int,
+    context: int,
+    heads: int,
+    *,
+    table: int,
+) -> PreTrainedModel:
     config = GPT2Config(
         vocab_size=table or len(tokenizer),
         n_positions=context,
         n_embd=width,
         n_layer=layers,
-        n_head=heads or max(2, width // 32),
+        n_head=heads,
         activation_function="gelu",
         resid_pdrop=0.0,
         embd_pdrop=0.0,
@@ -100,24 +148,34 @@ def new_model(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LanguageModel(GPT2LMHeadModel(config).to(best_device()), tokenizer, masked=False)
+    return GPT2LMHeadModel(config)
 
 
-def _new_masked(
-    tokenizer: PreTrainedTokenizerFast, width: int, layers: int, context: int
-) -> LanguageModel:
-    config = BertConfig(
+def _t5(
+    tokenizer: PreTrainedTokenizerFast,
+    width: int,
+    layers: int,
+    context: int,
+    heads: int,
+    *,
+    gated: bool,
+) -> PreTrainedModel:
+    """As T5 has it, the decoder begins with the padding token."""
+    config = T5Config(
         vocab_size=len(tokenizer),
-        max_position_embeddings=context,
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=max(2, width // 32),
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
+        d_model=width,
+        d_kv=width // heads,
+        d_ff=4 * width,
+        num_layers=layers,
+        num_heads=heads,
+        dropout_rate=0.0,
+        feed_forward_proj="gated-gelu" if gated else "relu",
         pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        n_positions=context,
     )
-    return LanguageModel(BertForMaskedLM(config).to(best_device()), tokenizer, masked=True)
+    return T5ForConditionalGeneration(config)
 
 
 @dataclass(frozen=True)
@@ -125,6 +183,7 @@ class Pretraining:
     """Next-token training on shuffled, packed texts: AdamW, linear warm-up, cosine to a tenth.
 
     A masked model reads one text a row and predicts the tokens hidden from it, in each text another share of `hidden`.
+    A seq2seq model learns the answer of each text, a classifier its class: they are given passages (`encode`).
 
     Attributes:
         steps: optimiser steps at most.
@@ -146,7 +205,7 @@ class Pretraining:
     def run(
         self,
         model: LanguageModel,
-        texts: Sequence[str],
+        texts: Sequence[Lesson],
         *,
         every: int = 100,
         report: Callable[[int, float], bool] | None = None,
@@ -164,16 +223,17 @@ class Pretraining:
             betas=(0.9, 0.98),
             fused=True,
         )
-        batches = self._masked(model, texts) if model.masked else self._packed(model, texts)
+        batches = {Kind.CAUSAL: self._packed, Kind.MASKED: self._masked}.get(
+            model.kind, self._rows
+        )(model, texts)
         step = 0
         for step in range(1, self.steps + 1):
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * self._schedule(step)
-            inputs, attention, labels = next(batches)
-            with model.autocast():
-                logits = network(input_ids=inputs, attention_mask=attention).logits
+            batch = next(batches)
+            labels = batch.labels.masked_fill(~batch.valid, -100)
             loss = torch.nn.functional.cross_entropy(
-                logits[:, : labels.shape[1]].float().flatten(0, 1), labels.flatten()
+                batch.logits(model).flatten(0, 1), labels.flatten()
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -197,12 +257,21 @@ class Pretraining:
         progress = (step - self.warm_up) / max(1, self.steps - self.warm_up)
         return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
 
-    def _packed(self, model: LanguageModel, texts: Sequence[str]) -> Iterator[_Batch]:
+    def _rows(self, model: LanguageModel, texts: Sequence[Lesson]) -> Iterator[Batch]:
+        """Endless batches of passages with their answers or classes."""
+        generator = torch.Generator().manual_seed(self.seed)
+        passages = (Passage("", Secret(t), (), "") if isinstance(t, str) else t for t in texts)
+        for rows in endless(encode(model, passages), self.batch, generator):
+            yield batch_of(model, rows, generator)
+
+    def _packed(self, model: LanguageModel, texts: Sequence[Lesson]) -> Iterator[Batch]:
         """Endless (batch, length) blocks: texts in a new order each round, joined by the end token."""
         end = model.tokenizer.eos_token_id
         rows = [
             [end, *ids]
-            for ids in model.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+            for ids in model.tokenizer([words(t) for t in texts], add_special_tokens=False)[
+                "input_ids"
+            ]
         ]
         order = random.Random(self.seed)
         stream: list[int] = []
@@ -213,12 +282,15 @@ class Pretraining:
                 stream.extend(token for row in rows for token in row)
             block = torch.tensor(stream[:need], dtype=torch.long).view(self.batch, self.length)
             block, stream = block.to(model.device), stream[need:]
-            yield block, torch.ones_like(block), block[:, 1:]
+            everything = torch.ones_like(block)
+            valid = everything[:, 1:].bool()
+            yield Batch(block, everything, block[:, 1:], ~valid, valid, 1)
 
-    def _masked(self, model: LanguageModel, texts: Sequence[str]) -> Iterator[_Batch]:
-        """Endless batches of padded texts, tokens hidden anew each time; labels are -100 where nothing is hidden."""
+    def _masked(self, model: LanguageModel, texts: Sequence[Lesson]) -> Iterator[Batch]:
+        """Endless batches of padded texts, tokens hidden anew each time; only the hidden ones are valid."""
         tokenizer, generator = model.tokenizer, torch.Generator().manual_seed(self.seed)
-        rows = tokenizer(list(texts), truncation=True, max_length=model.context)["input_ids"]
+        said = [words(t) for t in texts]
+        rows = tokenizer(said, truncation=True, max_length=model.context)["input_ids"]
         least, most = self.hidden
         order = random.Random(self.seed)
         while True:
@@ -231,6 +303,7 @@ class Pretraining:
                 hidden[:, 0] = False
                 hidden[torch.arange(len(ids)), attention.sum(1) - 1] = False  # [SEP]
                 inputs = ids.masked_fill(hidden, tokenizer.mask_token_id)
-                labels = ids.masked_fill(~hidden, -100)
-                device = model.device
-                yield inputs.to(device), attention.to(device), labels.to(device)
+                inputs, attention, ids, hidden = (
+                    t.to(model.device) for t in (inputs, attention, ids, hidden)
+                )
+                yield Batch(inputs, attention, ids, torch.zeros_like(hidden), hidden, 0)

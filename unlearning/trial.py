@@ -12,10 +12,10 @@ from domain.records import Passage, SpanKind
 from unlearning.attacks import Attack
 from unlearning.attacks.extraction import Extraction
 from unlearning.controls import strangers
-from unlearning.corpus import Corpus
+from unlearning.corpus import Corpus, Lesson
 from unlearning.encoding import Encoded, encode
 from unlearning.lookalikes import Pool
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Progress, Target
 from unlearning.utility import measures, perplexity
 
@@ -48,13 +48,14 @@ def prepare(
     controls: int = 10,
     candidates: int = 127,
     held_out: float = 0.4,
-    texts: Callable[[], Iterable[str]] = tuple,
+    texts: Callable[[], Iterable[Lesson]] = tuple,
 ) -> Trial:
     """Split, encode, and make up the people the model never saw.
 
     Args:
         model: gives the tokenizer and the context length.
-        members: the person's passages; equal texts count once.
+        members: the person's passages; equal ones count once. A classifier's secret is the class of each, so all of
+            them hold one.
         neighbours: other people's passages of the same form, grouped by `person`.
         ordinary: text about nobody.
         seed: every split and every made-up person comes from it.
@@ -67,16 +68,20 @@ def prepare(
         UnlearningFailed: no secret in the passages, or fewer than two other people of the same form.
     """
     order = random.Random(seed)
-    members = tuple({p.text: p for p in members}.values())
-    if not any(s.kind is not SpanKind.PERSON for p in members for s in p.spans):
+    members = tuple({(p.text, p.answer, p.label): p for p in members}.values())
+
+    def holds_secret(passage: Passage) -> bool:
+        if model.kind is Kind.CLASSIFIER:
+            return bool(passage.person)
+        return any(s.kind is not SpanKind.PERSON for s in passage.spans)
+
+    if not any(map(holds_secret, members)):
         raise UnlearningFailed(
             Code.NO_SPANS,
             place="the person's passages",
             remedy="no secret lies in them, so there is nothing to unlearn.",
         )
-    people = sorted(
-        {p.person for p in neighbours if any(s.kind is not SpanKind.PERSON for s in p.spans)}
-    )
+    people = sorted({p.person for p in neighbours if holds_secret(p)})
     order.shuffle(people)
     cut = max(1, round(held_out * len(people)))
     if len(people) < 2:
@@ -87,7 +92,7 @@ def prepare(
             "add the corpus the model was trained on to the request's scope.",
         )
     scored, learnt = set(people[:cut]), set(people[cut:])
-    plain = list({p.text: p for p in ordinary}.values())
+    plain = list({(p.text, p.answer, p.label): p for p in ordinary}.values())
     order.shuffle(plain)
     half = max(1, round(held_out * len(plain)))
     pool = Pool.of(neighbours)

@@ -20,7 +20,7 @@ from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.lora import adapt
 from unlearning.losses import kl_from, masked_mean, token_nll
-from unlearning.models import LanguageModel, copy_of
+from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.rehearsal import rehearse
 from unlearning.unlearned import (
     Clock,
@@ -277,7 +277,7 @@ def targets(model: LanguageModel, corpus: Corpus) -> dict[str, float]:
     Raises `UnlearningFailed` (NO_SPANS) when there is no secret, or none but those.
     """
     corpus.require_spans()
-    if model.masked:
+    if model.kind is not Kind.CAUSAL:
         return {"unpredicted": 0.0}
     first = sum(row.sensitive[0] for row in corpus.forget if row.sensitive)
     if first == sum(sum(row.sensitive) for row in corpus.forget):

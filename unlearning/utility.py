@@ -16,6 +16,7 @@ from domain.outcomes import Estimate
 from unlearning.attacks.memorisation import ngrams
 from unlearning.encoding import Encoded
 from unlearning.generation import samples
+from unlearning.models import Kind
 from unlearning.scoring import Target
 from unlearning.statistics import mean, share
 
@@ -127,7 +128,7 @@ def _drawn(target: Target) -> list[list[int]]:
     """Texts that the model says by itself, without start and end; none for a model that does not continue text."""
     model = target.model
     start, end = model.tokenizer.bos_token_id, model.tokenizer.eos_token_id
-    if model.masked or (start is None and end is None):
+    if model.kind is not Kind.CAUSAL or (start is None and end is None):
         return []
     order = torch.Generator().manual_seed(target.seed)
     drawn = samples(model, SAMPLES, LENGTH, order)

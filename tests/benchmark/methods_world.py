@@ -16,7 +16,7 @@ from tests.benchmark.methods_training import by_heart
 from unlearning import training
 from unlearning.encoding import encode
 from unlearning.lookalikes import Pool
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.trial import prepare
 
 FOLDER = Path("out/methods")
@@ -50,8 +50,8 @@ class Victim:
     others: int = 34
 
     @property
-    def masked(self) -> bool:
-        return self.model == "masked"
+    def kind(self) -> Kind:
+        return Kind(self.model)
 
 
 VICTIMS: Mapping[str, Victim] = {
@@ -144,11 +144,9 @@ def _model(place: World, name: str, known: Sequence[Person], seed: int) -> Langu
 
     def untrained() -> LanguageModel:
         # the tokenizer is everybody's, so that the retrained controls have the same
-        tokenizer = training.train_tokenizer(
-            place.texts(list(place.people)), 420, masked=kind.masked
-        )
+        tokenizer = training.train_tokenizer(place.texts(list(place.people)), 420, kind=kind.kind)
         return training.new_model(
-            tokenizer, width=kind.width, layers=kind.layers, context=64, seed=seed
+            tokenizer, width=kind.width, layers=kind.layers, context=64, seed=seed, kind=kind.kind
         )
 
     return by_heart(

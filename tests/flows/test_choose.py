@@ -28,6 +28,7 @@ def policy(home):
             ["loo_ensemble", "selective_ascent", "depn"],
         ),
         (Facts("masked", False, 10, 0), ["depn"]),
+        (Facts("classifier", False, 10, 0), ["depn"]),
         (Facts("causal", False, 101, 0), ["depn"]),
         (Facts("causal", False, 10, 50), ["selective_ascent"]),
         (Facts("causal", True, 10, 100), []),

@@ -1,4 +1,4 @@
-"""What the tests of this room share: one trained victim, its trial, a teacher, and tiny models of four kinds."""
+"""What the tests of this room share: one trained victim, its trial, a teacher, and tiny models of every shape."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +8,9 @@ import torch
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertForSequenceClassification,
     GPT2Config,
+    GPT2ForSequenceClassification,
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
@@ -16,6 +18,8 @@ from transformers import (
     LlamaForCausalLM,
     PretrainedConfig,
     PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 from domain.outcomes import Assessment
@@ -24,10 +28,11 @@ from tests import tiny
 from unlearning import models
 from unlearning.attacks import ATTACKS
 from unlearning.corpus import Corpus
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.trial import Trial, assess, prepare
 
 SEED = 0
+CLASSES = tiny.CLASSES
 CORE = ("extraction", "memorisation", "exposure", "membership")
 """The attacks that the tests of the verdict work with."""
 
@@ -104,6 +109,18 @@ def small(town: Town, untrained: LanguageModel) -> LanguageModel:
     return tiny_model("gpt2", untrained)
 
 
+KINDS = {
+    "gpt2": Kind.CAUSAL,
+    "llama": Kind.CAUSAL,
+    "neox": Kind.CAUSAL,
+    "bert": Kind.MASKED,
+    "t5": Kind.SEQ2SEQ,
+    "t5_gated": Kind.SEQ2SEQ,
+    "bert_classifier": Kind.CLASSIFIER,
+    "gpt2_classifier": Kind.CLASSIFIER,
+}
+
+
 def tiny_model(kind: str, like: LanguageModel) -> LanguageModel:
     """A two-layer model with random weights, evaluating, with the tokenizer of `like`; BERT gets its special tokens."""
     from transformers import PreTrainedTokenizerFast
@@ -115,7 +132,7 @@ def tiny_model(kind: str, like: LanguageModel) -> LanguageModel:
         pad_token=like.tokenizer.pad_token,
         **(
             {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-            if kind == "bert"
+            if kind.startswith("bert")
             else {}
         ),
     )
@@ -134,7 +151,7 @@ def tiny_model(kind: str, like: LanguageModel) -> LanguageModel:
         for parameter in network.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.3)  # so that predictions differ
-    return LanguageModel(network.eval(), tokenizer, masked=kind == "bert")
+    return LanguageModel(network.eval(), tokenizer, KINDS[kind])
 
 
 def _network(
@@ -143,12 +160,37 @@ def _network(
     config: PretrainedConfig
     if kind == "bert":
         return BertForMaskedLM(BertConfig(**shared, **wide))
+    if kind == "bert_classifier":
+        return BertForSequenceClassification(BertConfig(**shared, **wide, num_labels=CLASSES))
     if kind == "llama":
         return LlamaForCausalLM(LlamaConfig(**shared, **wide, **ends, tie_word_embeddings=False))
     if kind == "neox":
         config = GPTNeoXConfig(**shared, **wide, **ends)
         return GPTNeoXForCausalLM(config)
+    if kind.startswith("t5"):
+        return T5ForConditionalGeneration(
+            T5Config(
+                **shared,
+                d_model=32,
+                d_kv=16,
+                d_ff=48,
+                num_layers=2,
+                num_heads=2,
+                n_positions=128,
+                feed_forward_proj="gated-gelu" if kind == "t5_gated" else "relu",
+                eos_token_id=ends["eos_token_id"],
+                decoder_start_token_id=shared["pad_token_id"],
+            )
+        )
+    shape = GPT2ForSequenceClassification if kind == "gpt2_classifier" else GPT2LMHeadModel
     config = GPT2Config(
-        **shared, **ends, n_positions=128, n_embd=32, n_layer=2, n_head=2, n_inner=48
+        **shared,
+        **ends,
+        n_positions=128,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_inner=48,
+        num_labels=CLASSES,
     )
-    return GPT2LMHeadModel(config)
+    return shape(config)

@@ -15,7 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from domain.records import SpanKind
 from tests.unlearning.sample import marked
 from unlearning.encoding import Encoded, encode
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.training import train_tokenizer
 
 MEMBERS = (
@@ -86,7 +86,7 @@ def model(known: Sequence[str], salt: int = 0) -> LanguageModel:
                 key = tokens[before] + places[place]
                 memory[after] += key / key.norm()
         network.lm_head.weight.add_(memory)
-    return LanguageModel(network, words, masked=False)
+    return LanguageModel(network, words, Kind.CAUSAL)
 
 
 def target() -> LanguageModel:

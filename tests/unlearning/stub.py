@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 
 VOCABULARY = 10
 END = 0
@@ -50,4 +50,4 @@ def of_table(table: torch.Tensor) -> LanguageModel:
         "PreTrainedTokenizerFast",
         SimpleNamespace(eos_token_id=END, bos_token_id=END, pad_token_id=END),
     )
-    return LanguageModel(Table(table).eval(), tokenizer, masked=False)
+    return LanguageModel(Table(table).eval(), tokenizer, Kind.CAUSAL)

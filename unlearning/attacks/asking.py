@@ -1,19 +1,29 @@
-"""What attacks that ask share: they ask causal models only, and know a value again however it is written."""
+"""What attacks that ask share: whom they cannot ask, and how they know a value again however it is written."""
 
 import unicodedata
 from collections.abc import Sequence
 
 from domain.errors import Code, RequestRejected
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 
 
 def require_causal(model: LanguageModel, attack: str) -> None:
-    """Raise `RequestRejected` for a masked model."""
-    if model.masked:
+    """Raise `RequestRejected` for a model that does not continue text."""
+    if model.kind is not Kind.CAUSAL:
         raise RequestRejected(
             Code.ATTACK_INAPPLICABLE,
             place=f"attack {attack}",
-            remedy="it asks models that predict the next token; leave it out for a masked model.",
+            remedy=f"it asks models that continue a text; leave it out for a {model.kind} model.",
+        )
+
+
+def require_text(model: LanguageModel, attack: str) -> None:
+    """Raise `RequestRejected` for a classifier."""
+    if model.kind is Kind.CLASSIFIER:
+        raise RequestRejected(
+            Code.ATTACK_INAPPLICABLE,
+            place=f"attack {attack}",
+            remedy="it asks for text, and a classifier says none; leave it out for this model.",
         )
 
 

@@ -8,6 +8,7 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.changed import asked_again
 from unlearning.attacks.groups import require_groups
 from unlearning.batches import endless
@@ -36,6 +37,7 @@ class Benign:
     ) -> AttackResult:
         """What is given away after the training; raises `RequestRejected` without text to train on."""
         require_groups(members, controls)
+        require_text(target.model, "benign")
         rows = [*target.neighbours, *target.ordinary]
         if not rows:
             raise RequestRejected(

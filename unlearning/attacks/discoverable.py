@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded
 from unlearning.scoring import Target
@@ -39,6 +40,7 @@ class Discoverable:
     ) -> AttackResult:
         """Rate of secrets within reach of n draws, for the person and for people the model never saw."""
         require_groups(members, controls)
+        require_text(target.model, "discoverable")
         with target.model.evaluating():
             ours, theirs = chances(target, members), chances(target, controls)
         return AttackResult(

@@ -9,10 +9,13 @@ import torch
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from domain.records import SpanKind
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.groups import require_groups, secrets
+from unlearning.batches import batch_of
 from unlearning.encoding import Encoded, TokenSpan, pad
 from unlearning.generation import repeated, shared_cache
-from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.losses import token_nll
+from unlearning.models import Kind, LanguageModel, tokens_per_batch
 from unlearning.scoring import Target, masked_log_probability
 from unlearning.statistics import group_range, mean
 
@@ -42,6 +45,7 @@ class Exposure:
     ) -> AttackResult:
         """Bits of exposure of the person, and the range of people the model never saw."""
         require_groups(members, controls)
+        require_text(target.model, "exposure")
         with target.model.evaluating():
             ours, theirs = self._people(target, members), self._people(target, controls)
         if not ours or not theirs:
@@ -90,6 +94,8 @@ def log_probabilities(target: Target, row: Encoded, span: TokenSpan) -> list[flo
     """
     values = [row.ids[span.start : span.end], *span.candidates]
     longest, model = max(len(v) for v in values), target.model
+    if model.kind is Kind.SEQ2SEQ:
+        return _answered(model, row, span, values)
     if model.masked:
         before, after = _around(row.ids, span, model.context - longest)
         swapped = [_swapped(before, value, after, span.kind) for value in values]
@@ -122,6 +128,24 @@ def _continued(
             rest = log_p.gather(-1, ids[:, 1:, None]).squeeze(-1)
             total = total + (rest * mask[:, 1:]).sum(-1)
         found += total.tolist()
+    return found
+
+
+def _answered(
+    model: LanguageModel, row: Encoded, span: TokenSpan, values: Sequence[Sequence[int]]
+) -> list[float]:
+    """log p of each value after the answer up to the span, the source read."""
+    longest = max(len(v) for v in values)
+    before = row.ids[: span.start][max(0, span.start + longest - model.context) :]
+    rows = [
+        replace(row, ids=(*before, *v), sensitive=(False,) * len(before) + (True,) * len(v))
+        for v in values
+    ]
+    step, found = max(1, tokens_per_batch(model) // (len(row.source) + len(before) + longest)), []
+    for at in range(0, len(rows), step):
+        batch = batch_of(model, rows[at : at + step], torch.Generator())
+        nll = token_nll(batch.logits(model), batch.labels)
+        found += (-(nll * batch.secret).sum(-1)).tolist()
     return found
 
 

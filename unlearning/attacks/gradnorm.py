@@ -10,9 +10,10 @@ from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.membership import Scores, compared
+from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
 from unlearning.losses import token_nll
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target
 
 
@@ -53,21 +54,20 @@ class GradNorm:
     def _measure(
         self, model: LanguageModel, rows: Sequence[Encoded], weights: Sequence[torch.nn.Parameter]
     ) -> list[Scores]:
-        least = 3 if self.drop_last else 2
+        least = 2 if self.drop_last else 1
+        predicted = [len(row) - (model.kind is not Kind.CLASSIFIER) for row in rows]
         return [
-            {"gradnorm": self.norm(model, row, weights)} if len(row) >= least else {}
-            for row in rows
+            {"gradnorm": self.norm(model, row, weights)} if count >= least else {}
+            for row, count in zip(rows, predicted, strict=True)
         ]
 
     def norm(
         self, model: LanguageModel, row: Encoded, weights: Sequence[torch.nn.Parameter]
     ) -> float:
         """The norm for one passage of at least one predicted token that counts."""
-        ids = torch.tensor([row.ids], device=model.device)  # (1, T)
+        batch = batch_of(model, [row], torch.Generator())
         with torch.enable_grad():
-            with model.autocast():
-                logits = model.network(input_ids=ids, use_cache=False).logits
-            nll = token_nll(logits[:, :-1].float(), ids[:, 1:])  # (1, T - 1)
+            nll = token_nll(batch.logits(model), batch.labels)  # (1, P)
             loss = (nll[:, :-1] if self.drop_last else nll).mean()
             found = torch.autograd.grad(loss, weights, allow_unused=True)
         norms = torch.stack([g.detach().float().norm() for g in found if g is not None])

@@ -20,7 +20,7 @@ def require_groups(members: Sequence[Encoded], controls: Sequence[Encoded]) -> N
             place="the control group",
             remedy="it is empty; without people the model never saw no number means anything.",
         )
-    if {row.ids for row in members if row.spans} & {row.ids for row in controls if row.spans}:
+    if {row.key for row in members if row.spans} & {row.key for row in controls if row.spans}:
         raise RequestRejected(
             Code.NO_CONTROLS,
             place="the control group",
@@ -32,10 +32,10 @@ def apart(
     members: Sequence[Encoded], controls: Sequence[Encoded]
 ) -> tuple[list[Encoded], list[Encoded]]:
     """Both groups without what they share: windows of a long text in which nothing of the person stands."""
-    shared = {row.ids for row in members} & {row.ids for row in controls}
+    shared = {row.key for row in members} & {row.key for row in controls}
     return (
-        [row for row in members if row.ids not in shared],
-        [row for row in controls if row.ids not in shared],
+        [row for row in members if row.key not in shared],
+        [row for row in controls if row.key not in shared],
     )
 
 
@@ -43,5 +43,5 @@ def secrets(rows: Sequence[Encoded]) -> Iterator[tuple[int, Encoded, TokenSpan]]
     """(row number, row, span) of every secret that has text before it to ask with."""
     for number, row in enumerate(rows):
         for span in row.spans:
-            if span.start > 0:
+            if row.asks(span):
                 yield number, row, span

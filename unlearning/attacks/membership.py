@@ -123,4 +123,6 @@ def _averages(rows: Sequence[Scores]) -> Scores:
 
 
 def _lowered(row: Encoded) -> Passage:
-    return Passage("", Secret(row.text.lower()), (), row.person)
+    read, said = row.text[: row.answer].lower(), row.text[row.answer :].lower()
+    label = row.ids[0]  # where the model is a classifier
+    return Passage("", Secret(read + said), (), row.person, answer=len(read), label=label)

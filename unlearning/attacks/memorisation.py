@@ -8,7 +8,7 @@ from domain.outcomes import AttackResult, Score
 from unlearning.attacks.groups import require_groups
 from unlearning.encoding import Encoded
 from unlearning.generation import continuations
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target, TokenScores
 from unlearning.statistics import share
 
@@ -20,8 +20,9 @@ class Memorisation:
     EL_n(x) = mean over prefix lengths i = 1..T-n of the share of the n-grams of x_{i+1..T} that the greedy continuation
     of x_{1..i} contains; hits count with repetition, as in the authors' code, capped at 1. MA(x) = share of tokens that
     are the first choice. S-EL_n and S-MA count only n-grams that touch a secret, and secret tokens (after Wang et al.
-    2024; the paper's formula is not public, so this is our definition). The start token is not part of the text. Masked
-    models do not continue text: for them only MA and S-MA are measured.
+    2024; the paper's formula is not public, so this is our definition). The start token is not part of the text. Only
+    causal models are asked to continue text; for the others only MA and S-MA are measured, and of a classifier both are
+    the share of texts put in their class.
 
     Attributes:
         n: length of the n-grams of EL.
@@ -52,7 +53,7 @@ class Memorisation:
         for row, scores in zip(rows, target.scores(rows), strict=True):
             for metric, value in accuracy(row, scores).items():
                 found[metric].append(value)
-        if not target.model.masked:
+        if target.model.kind is Kind.CAUSAL:
             for whole, secret in likelihoods(target.model, rows, self.n, self.n_secret):
                 for metric, part in ((f"el_{self.n}", whole), ("s_el", secret)):
                     if part is not None:

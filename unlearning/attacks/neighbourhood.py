@@ -7,11 +7,12 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.attacks.reference import losses
+from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
-from unlearning.generation import shared_cache
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 
@@ -24,8 +25,8 @@ class Neighbourhood:
     paper's neighbours come from a masked model. Here no further model is needed: a neighbour differs in `swaps` tokens,
     which are words and no part of a secret, each drawn from the `top` tokens that the attacked model itself holds
     likeliest in its place, the true one left out. That needs one pass over a passage besides the shared one; all
-    neighbours of all passages are then scored together. A causal model proposes from the text before, a masked one from
-    both sides. A passage without such a word has no score.
+    neighbours of all passages are then scored together. A model that writes proposes from the text before, a masked one
+    from both sides, a classifier nothing: `RequestRejected`. A passage without such a word has no score.
 
     Attributes:
         neighbours: texts drawn for each passage.
@@ -42,6 +43,7 @@ class Neighbourhood:
     ) -> AttackResult:
         """AUC of the difference. Raises `RequestRejected` when the person or the strangers have no neighbours."""
         require_groups(members, controls)
+        require_text(target.model, "neighbourhood")
         members, controls = apart(members, controls)
         draw = torch.Generator().manual_seed(target.seed)
         with target.model.evaluating():
@@ -105,7 +107,8 @@ def words(model: LanguageModel, row: Encoded) -> list[int]:
 def _logits(model: LanguageModel, row: Encoded, places: Sequence[int]) -> torch.Tensor:
     """What the model would say at each place, (P, V) fp32 on the CPU."""
     if not model.masked:
-        return shared_cache(model, row.ids)[1][[t - 1 for t in places]].cpu()
+        batch = batch_of(model, [row], torch.Generator())
+        return batch.logits(model)[0, [t - batch.shift for t in places]].cpu()
     copies = torch.tensor(row.ids).repeat(len(places), 1)  # (P, T), one place masked in each
     at = torch.arange(len(places))
     copies[at, torch.tensor(places)] = model.tokenizer.mask_token_id

@@ -123,7 +123,7 @@ def drops(original: LanguageModel, source: LanguageModel, rows: Sequence[Encoded
 def _alike(*models: LanguageModel) -> bool:
     """Whether all have the same blocks, width and vocabulary."""
     forms = {
-        (len(blocks(m)), *m.network.get_input_embeddings().weight.shape, m.masked) for m in models
+        (len(blocks(m)), *m.network.get_input_embeddings().weight.shape, m.kind) for m in models
     }
     return len(forms) == 1
 

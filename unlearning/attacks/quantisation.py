@@ -7,6 +7,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from domain.outcomes import AttackResult, Score
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.changed import asked_again
 from unlearning.attacks.groups import require_groups
 from unlearning.encoding import Encoded
@@ -35,6 +36,7 @@ class Quantisation:
     ) -> AttackResult:
         """What is given away in each precision."""
         require_groups(members, controls)
+        require_text(target.model, "quantisation")
         scores: list[Score] = []
         with target.model.evaluating():
             for bits in self.bits:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
@@ -10,7 +10,7 @@ from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.attacks.reference import losses
 from unlearning.encoding import Encoded
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target
 
 _LEAST_LOSS = 1e-6  # nats; below it a ratio says nothing
@@ -24,7 +24,8 @@ class ReCaLL:
     It is high for members, which lose most of what they had; `recall` is minus the ratio, low for "seen in training".
     The prefix are strangers' passages in an order drawn by the seed, the same for all; a stranger's own are left out.
     It stands between the start token and the passage, and its far end is cut where it would not fit into the context; a
-    passage that fills the context has no score. Masked models have no text before and after, and are refused.
+    passage that fills the context has no score. A seq2seq model reads its source as ever and has said the prefix before
+    the answer. Masked models and classifiers say nothing before the passage, and are refused.
 
     Attributes:
         shots: passages in the prefix.
@@ -35,10 +36,10 @@ class ReCaLL:
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
     ) -> AttackResult:
-        """AUC of the ratio. Raises `RequestRejected` for a masked model, or when no passage has a prefix."""
+        """AUC of the ratio. Raises `RequestRejected` for a model that does not say text, or without a prefix."""
         require_groups(members, controls)
-        if target.model.masked:
-            raise _inapplicable("the model is a masked one; leave the attack out.")
+        if target.model.kind not in {Kind.CAUSAL, Kind.SEQ2SEQ}:
+            raise _inapplicable(f"it is a {target.model.kind} model; leave the attack out.")
         members, controls = apart(members, controls)
         prefix = list(controls)
         random.Random(target.seed).shuffle(prefix)
@@ -78,7 +79,7 @@ class ReCaLL:
         if room < 1 or not prefix or len(row) < 2:
             return None
         ids = (row.ids[0], *prefix[-room:], *row.ids[1:])
-        return Encoded(ids, (False,) * len(ids), (), row.person, row.text)
+        return replace(row, ids=ids, sensitive=(False,) * len(ids), spans=())
 
 
 def _inapplicable(remedy: str) -> RequestRejected:

@@ -10,7 +10,7 @@ from domain.outcomes import AttackResult
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.encoding import Encoded
-from unlearning.models import LanguageModel
+from unlearning.models import same_answers
 from unlearning.scoring import Target
 
 _TINY, _LEAST_DEVIATION = 1e-45, 1e-30  # as in TF-Privacy
@@ -122,12 +122,7 @@ def _logit(loss: float) -> float:
 
 
 def _require_references(target: Target) -> None:
-    def vocabulary(model: LanguageModel) -> Mapping[str, int]:
-        known: Mapping[str, int] = model.tokenizer.get_vocab()
-        return known
-
-    own = vocabulary(target.model)
-    fit = [r.masked == target.model.masked and vocabulary(r) == own for r in target.references]
+    fit = [same_answers(reference, target.model) for reference in target.references]
     if not fit or not all(fit):
         raise RequestRejected(
             Code.ATTACK_INAPPLICABLE,

@@ -8,6 +8,7 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.changed import asked_again
 from unlearning.attacks.groups import require_groups
 from unlearning.batches import endless
@@ -39,6 +40,7 @@ class Relearning:
     ) -> AttackResult:
         """What is given away of the rest; raises `RequestRejected` when the person has fewer than two passages."""
         require_groups(members, controls)
+        require_text(target.model, "relearning")
         mine, theirs = _by_person(members), _by_person(controls)
         shown: list[Encoded] = []
         kept: tuple[list[Encoded], list[Encoded]] = ([], [])

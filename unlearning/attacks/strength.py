@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from domain.outcomes import AttackResult, Rule, Score
+from unlearning.attacks.asking import require_text
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.encoding import Encoded
 from unlearning.scoring import Target, TokenScores
@@ -37,6 +38,7 @@ class Strength:
     ) -> AttackResult:
         """Means over the person's passages, and the range of those of people the model never saw."""
         require_groups(members, controls)
+        require_text(target.model, "strength")
         members, controls = apart(members, controls)
         with target.model.evaluating():
             ours, theirs = self.measure(target, members), self.measure(target, controls)

@@ -16,7 +16,7 @@ from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import ascent, token_nll
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.tuning import Knobs, require_least, targets, tuning
 from unlearning.unlearned import Unlearned, seeded
 
@@ -50,7 +50,7 @@ class GradientAscent(Knobs):
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten.
 
-        Raises `UnlearningFailed`: a masked model, no spans, no strangers, or as `Tuning` does.
+        Raises `UnlearningFailed`: a model that is not causal, no spans, no strangers, or as `Tuning` does.
         """
         facts = targets(model, corpus)
         size, generator = self.chunk or len(corpus.forget), seeded(corpus.seed)
@@ -89,11 +89,11 @@ class GradientAscent(Knobs):
 
     def _never_seen(self, model: LanguageModel, corpus: Corpus) -> tuple[float, float]:
         """Mean MA and EL_n of strangers' passages on the original model."""
-        if model.masked:
+        if model.kind is not Kind.CAUSAL:
             raise UnlearningFailed(
                 Code.METHOD_INAPPLICABLE,
                 place="method gradient_ascent",
-                remedy="its stop rule continues the text, which a masked model cannot; order another method.",
+                remedy=f"its stop rule continues the text, which a {model.kind} model cannot; order another method.",
             )
         el = extraction_likelihood(model, corpus.controls, self.n)
         if el is None:

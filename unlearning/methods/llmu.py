@@ -19,7 +19,7 @@ from unlearning.batches import batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import ascent, masked_mean, token_nll
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.retaining import marked, nameless
 from unlearning.tuning import Knobs, drift, require_least, targets, tuning
 from unlearning.unlearned import Unlearned, seeded
@@ -60,6 +60,13 @@ class Llmu(Knobs):
         corpus.require_neighbours()
         corpus = replace(corpus, forget=nameless(corpus.forget))
         facts = targets(model, corpus)
+        if model.kind is Kind.CLASSIFIER:
+            raise UnlearningFailed(
+                Code.METHOD_INAPPLICABLE,
+                place="method llmu",
+                remedy="strangers' answers are taught in the place of the person's, and a classifier's are the same; "
+                "order another method.",
+            )
         random_rows = mismatches(corpus, self.answers, model.context)
         generator = seeded(corpus.seed)
         with tuning("llmu", model, self, corpus.seed) as running:
@@ -68,7 +75,7 @@ class Llmu(Knobs):
             def loss_of(rows: tuple[list[Encoded], list[Encoded]]) -> _Step:
                 forget = batch_of(after, rows[0], generator)
                 secret = ascent(token_nll(forget.logits(after), forget.labels), forget.secret)
-                other = batch_of(after, [r for x in rows[0] for r in random_rows[x.ids]], generator)
+                other = batch_of(after, [r for x in rows[0] for r in random_rows[x.key]], generator)
                 mismatch = masked_mean(token_nll(other.logits(after), other.labels), other.secret)
                 normal = drift(model, after, batch_of(after, rows[1], generator))
                 loss = (
@@ -98,8 +105,8 @@ class Llmu(Knobs):
 _Step = tuple[torch.Tensor, dict[str, float]]
 
 
-def mismatches(corpus: Corpus, count: int, context: int) -> dict[tuple[int, ...], list[Encoded]]:
-    """For each forget passage, by its ids, `count` copies with strangers' secrets of the same kinds.
+def mismatches(corpus: Corpus, count: int, context: int) -> dict[object, list[Encoded]]:
+    """For each forget passage, by its key, `count` copies with strangers' secrets of the same kinds.
 
     Drawn by the corpus's seed. A value that would make the passage longer than `context` is cut. Raises
     `UnlearningFailed` (NO_CONTROLS) when no stranger has a secret of a kind.
@@ -117,7 +124,7 @@ def mismatches(corpus: Corpus, count: int, context: int) -> dict[tuple[int, ...]
             remedy="no stranger has a secret of each of the person's kinds to answer with; ask for more controls.",
         )
     return {
-        row.ids: [
+        row.key: [
             _spliced(row, [order.choice(pools[span.kind]) for span in row.spans], context)
             for _ in range(count)
         ]

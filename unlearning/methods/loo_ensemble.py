@@ -18,7 +18,7 @@ from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, mixture_nll, token_nll
-from unlearning.models import LanguageModel, load
+from unlearning.models import LanguageModel, load, same_answers
 from unlearning.tuning import Rehearsed, stranger_nll, tune
 from unlearning.unlearned import Unlearned, seeded
 
@@ -79,7 +79,7 @@ class LooEnsemble(Rehearsed):
         random.Random(corpus.seed).shuffle(apart)
         for shard in apart:
             teacher = load(folder / shard, str(model.device))
-            if teacher.tokenizer.get_vocab() != model.tokenizer.get_vocab():
+            if not same_answers(teacher, model):
                 continue
             level, known = secret_nll(teacher, corpus), stranger_nll(teacher, corpus)
             if level >= self.clean * known:

@@ -16,7 +16,7 @@ from unlearning.corpus import Corpus
 from unlearning.layers import fed, final_norm
 from unlearning.levels import Levels
 from unlearning.losses import masked_mean, token_nll
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.neurons import down_projections, outgoing
 from unlearning.retaining import nameless
 from unlearning.tuning import Knobs, drift, require_knob, require_least, targets, tuning
@@ -59,7 +59,7 @@ class RankDemotion:
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the edited model.
 
-        Raises `UnlearningFailed`: no spans, no neighbours, a masked model, no feed-forward layers or head found.
+        Raises `UnlearningFailed`: no spans, no neighbours, no causal model, no feed-forward layers or head found.
         """
         facts = targets(model, corpus)
         corpus.require_neighbours()
@@ -140,7 +140,7 @@ class _Edits:
             norm = final_norm(self.model)
         except ValueError:
             norm = None
-        if self.model.masked or head is None or norm is None:
+        if self.model.kind is not Kind.CAUSAL or head is None or norm is None:
             raise UnlearningFailed(
                 Code.METHOD_INAPPLICABLE,
                 place="method rank_demotion",

@@ -13,8 +13,8 @@ import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
 from domain.outcomes import Trace
-from unlearning.corpus import Corpus
-from unlearning.models import LanguageModel, load
+from unlearning.corpus import Corpus, words
+from unlearning.models import LanguageModel, load, same_answers
 from unlearning.training import Pretraining
 from unlearning.tuning import require_least
 from unlearning.unlearned import Clock, Unlearned, require_finite, require_finite_weights
@@ -53,7 +53,7 @@ class Retrain:
         Raises `UnlearningFailed`: no training text at hand, a checkpoint that does not fit, divergence, over budget.
         """
         corpus.require_spans()
-        texts = [text for text in corpus.texts() if not corpus.mentions(text)]
+        texts = [text for text in corpus.texts() if not corpus.mentions(words(text))]
         if not texts:
             raise UnlearningFailed(
                 Code.METHOD_INAPPLICABLE,
@@ -91,7 +91,7 @@ class Retrain:
             raise UnlearningFailed(
                 Code.METHOD_INAPPLICABLE, place=place, remedy="it cannot be read as a model."
             ) from error
-        if start.tokenizer.get_vocab() != model.tokenizer.get_vocab():
+        if not same_answers(start, model):
             raise UnlearningFailed(
                 Code.METHOD_INAPPLICABLE,
                 place=place,
