@@ -56,7 +56,7 @@ class Victim:
 
 VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3),
-    "masked": Victim("masked", 6000, 2e-3),
+    "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
 }
 
 
