@@ -47,6 +47,7 @@ class Code(StrEnum):
     METHOD_INAPPLICABLE = "method_inapplicable"
     METHOD_DIVERGED = "method_diverged"
     METHOD_OVER_BUDGET = "method_over_budget"
+    BASE_KNOWS_PERSON = "base_knows_person"
     ATTACK_INAPPLICABLE = "attack_inapplicable"
     NO_SPANS = "no_spans"
     NO_CONTROLS = "no_controls"

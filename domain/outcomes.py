@@ -3,7 +3,7 @@
 None of these records can hold text from data, so all of them may be logged, stored and signed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -138,7 +138,7 @@ class Trace:
 
     method: str
     steps: tuple[Mapping[str, float], ...]
-    stopped: str  # "target", "steps", "selected": which rule ended it
+    stopped: str  # "target", "steps", "selected", "dropped": which rule ended it
     seconds: float
     facts: Mapping[str, float] = field(
         default_factory=dict
@@ -146,6 +146,12 @@ class Trace:
     digests: Mapping[str, str] = field(
         default_factory=dict
     )  # e.g. of what was edited, never its values
+    exact: bool = False  # the model is one that was never trained on the person; else it only behaves like one
+
+
+def deletion(trace: Trace | None) -> str:
+    """The word for what a method did: "exact", "approximate", or nothing where it did not get that far."""
+    return "" if trace is None else "exact" if trace.exact else "approximate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,18 @@ class Attempt:
     trace: Trace | None = None
     after: Assessment | None = None
     verdict: Verdict | None = None
+
+
+COMPLETES = "completes_drop"
+"""Why an attempt was made that trains again, without the person, what the one before had dropped at once."""
+
+
+def in_service(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The attempt that decides about a model: the last; before one that only completes it, where that did not pass."""
+    if len(attempts) > 1 and attempts[-1].reason == COMPLETES:
+        verdict = attempts[-1].verdict
+        return attempts[-1 if verdict and verdict.outcome is Outcome.PASS else -2]
+    return attempts[-1] if attempts else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,11 @@ class Paths:
     def candidate(self, model: str, number: int, method: str) -> Path:
         return self.candidates / model / f"{number}-{method}"
 
+    def shards(self, model: Path, named: Path | None) -> Path | None:
+        """The manifest's folder: beside a model that an erasure made of shards, else what the catalog names."""
+        own = model.parent
+        return own if own.is_relative_to(self.home) and (own / "manifest.json").is_file() else named
+
     @property
     def candidates(self) -> Path:
         return self.home / "candidates" / self.ref

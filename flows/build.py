@@ -6,6 +6,7 @@ Nothing below `flows/` sees the policy. A name or an option that does not exist 
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import Code, RequestRejected
@@ -28,14 +29,20 @@ def detectors(policy: Policy) -> dict[str, "Detector"]:
     }
 
 
-def method(rule: MethodRule, teachers: Path | None = None) -> "Method":
-    """The method of one rule; shard teachers come from the catalog. Raises `RequestRejected`: METHOD_UNKNOWN, ..."""
+def method(rule: MethodRule, places: Mapping[str, Path | None] = MappingProxyType({})) -> "Method":
+    """The method of one rule, told where this model's shards and their key are, if it asks.
+
+    Raises `RequestRejected`: METHOD_UNKNOWN, POLICY_INVALID.
+    """
     from unlearning.methods import METHODS
 
     options = dict(rule.options)
     kind = METHODS.get(rule.name)
-    if kind is not None and teachers is not None and "teachers" in _knobs(kind):
-        options["teachers"] = str(teachers)
+    if kind is not None:
+        asked = set(_knobs(kind))
+        options |= {
+            name: str(at) for name, at in places.items() if at is not None and name in asked
+        }
     built: Method = _build(METHODS, rule.name, options, "methods.order", Code.METHOD_UNKNOWN)
     return built
 

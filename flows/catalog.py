@@ -33,13 +33,14 @@ class ModelEntry(Strict):
     """A Hugging Face model directory and the corpora it was trained on.
 
     Attributes:
-        teachers: folder of its shard teachers, for `loo_ensemble`.
+        shards: folder of the manifest of what it was made of, for `sisa` and `loo_ensemble`; or of teachers, for the
+            latter. A model that an erasure has promoted has its own beside it, which goes first.
         references: models of the same kind that were trained on none of these corpora, for attacks that compare.
     """
 
     path: Path
     corpora: tuple[Name, ...] = Field(min_length=1)
-    teachers: Path | None = None
+    shards: Path | None = None
     references: tuple[Path, ...] = ()
 
 
@@ -84,8 +85,8 @@ def load_catalog(path: Path) -> Catalog:
             name: entry.model_copy(
                 update={
                     "path": (base / entry.path.expanduser()).resolve(),
-                    "teachers": (base / entry.teachers.expanduser()).resolve()
-                    if entry.teachers
+                    "shards": (base / entry.shards.expanduser()).resolve()
+                    if entry.shards
                     else None,
                     "references": tuple(
                         (base / r.expanduser()).resolve() for r in entry.references

@@ -29,6 +29,7 @@ class ModelProgress(BaseModel):
     files: tuple[FileDigest, ...] = ()
     after_sha256: str = ""
     version: str = ""  # empty until it is promoted
+    served: tuple[Path, ...] = ()  # what this run has put in production
 
     def erasure(self, name: str) -> ModelErasure:
         """The record for the evidence. Raises `ValueError` while the outcome is open."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Literal
 
 from flows.policy import MethodRule, Policy
 
@@ -11,7 +12,7 @@ class Facts:
     """What the conditions of a method look at."""
 
     architecture: str
-    teachers: bool
+    shards: Literal["", "teachers", "model"]  # no manifest; one of teachers, or of the model
     spans: int
     seconds_spent: float
 
@@ -48,7 +49,9 @@ def _obstacle(policy: Policy, rule: MethodRule, facts: Facts) -> str:
     when = rule.when
     if facts.architecture not in when.architectures:
         return "architecture"
-    if when.teachers is not None and when.teachers != facts.teachers:
+    if when.shards is not None and when.shards != (facts.shards == "model"):
+        return "shards"
+    if when.teachers is not None and when.teachers != bool(facts.shards):
         return "teachers"
     if when.max_spans is not None and facts.spans > when.max_spans:
         return "spans"

@@ -165,7 +165,7 @@ def erase(
 
 
 def _tell_end(end: dict[str, object]) -> None:
-    columns = ("model", "method", "outcome", "reason", "seconds")
+    columns = ("model", "method", "deletion", "outcome", "reason", "seconds")
     attempts = end["attempts"]
     if isinstance(attempts, list) and attempts:
         rows = [[a[c] for c in columns] for a in attempts]
@@ -249,6 +249,48 @@ def _tell_kinds(kinds: list[dict[str, object]], as_json: bool) -> None:
     console.show(
         kinds, as_json, lambda: console.table("", columns, [[k[c] for c in columns] for k in kinds])
     )
+
+
+@app.command()
+def train(
+    base: Annotated[Path, typer.Argument(help="A model with no person in it.", show_default=False)],
+    *,
+    data: Annotated[Path, typer.Option(help="JSON lines: a file or a folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="New folder of the model.", show_default=False)],
+    text_field: Annotated[str, typer.Option(help="Field with the text.")] = "text",
+    person_field: Annotated[
+        str, typer.Option(help="Field with a label, or labels, of the people in it.")
+    ] = "",
+    shards: Annotated[int, typer.Option(help="Parts that can be trained again alone.")] = 8,
+    slices: Annotated[int, typer.Option(help="Points to go on from, by people (SISA).")] = 1,
+    every: Annotated[int, typer.Option(help="Steps between points, for replay; 0: none.")] = 0,
+    rank: Annotated[int, typer.Option(help="Of the adapters.")] = 16,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
+    steps: Annotated[int, typer.Option(help="Of each part.")] = 300,
+    batch: Annotated[int, typer.Option(help="Texts in a step.")] = 8,
+    length: Annotated[int, typer.Option(help="Tokens of a text read at once.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of first weights and order.")] = 0,
+    near: Annotated[float, typer.Option(help="Share in common of near-duplicates.")] = 0.7,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a model so that a person can be taken out exactly: shards of people, one LoRA adapter each."""
+    from flows import desk
+    from unlearning.recipe import Recipe
+
+    recipe = Recipe(
+        shards=shards,
+        slices=slices,
+        every=every,
+        rank=rank,
+        rate=rate,
+        steps=steps,
+        batch=batch,
+        length=length,
+        seed=seed,
+        near=near,
+    )
+    made = desk.train(base, data, out, recipe, text_field=text_field, person_field=person_field)
+    console.show(made, as_json, lambda: console.facts("", list(made.items())))
 
 
 @keys.command("create")

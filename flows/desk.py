@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domain.errors import Code, RequestRejected
 from domain.lifecycle import Event
 from flows.bench import Paths, Stores, open_stores
 from flows.intake import check_reference, file_request, load_request, read_request
 from flows.ledger import Entry, Payload
+
+if TYPE_CHECKING:  # unlearning takes seconds to import
+    from unlearning.recipe import Recipe
 
 Row = dict[str, Any]
 
@@ -160,6 +163,7 @@ def erase(ref: str) -> Row:
                     "model": e.payload["model"],
                     "method": e.payload["method"],
                     "outcome": e.payload["outcome"],
+                    "deletion": e.payload.get("deletion", ""),
                     "reason": e.payload["error"],
                     "seconds": e.payload["seconds"],
                 }
@@ -229,6 +233,25 @@ def create_keys() -> Row:
             "fingerprint": pair.keyid,
         }
     return made
+
+
+def train(
+    base: Path, data: Path, out: Path, recipe: "Recipe", *, text_field: str, person_field: str
+) -> Row:
+    """Train a model made of shards; the key is this home's."""
+    from flows.settings import load_settings
+    from unlearning.train_command import train
+
+    report = train(
+        base,
+        data,
+        out,
+        load_settings().shard_key_file,
+        recipe,
+        text_field=text_field,
+        person_field=person_field,
+    )
+    return asdict(report)
 
 
 def methods() -> list[Row]:

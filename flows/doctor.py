@@ -135,16 +135,16 @@ def _corpora(settings: Settings) -> str:
 
 def _models(settings: Settings) -> str:
     from flows.catalog import load_catalog
-    from unlearning import models
+    from unlearning import assignment, manifest, models
 
     catalog = load_catalog(settings.catalog)
     for entry in catalog.models.values():
         for path in (entry.path, *entry.references):
             models.load(path, "cpu")
-        if entry.teachers and not (entry.teachers / "teachers.json").is_file():
-            raise _UnwellError(
-                f"{entry.teachers} has no teachers.json; train them or remove the line"
-            )
+        if entry.shards:
+            manifest.read(entry.shards)
+        if manifest.kind(entry.shards) == "model":
+            assignment.load_key(settings.shard_key_file)
     return f"{len(catalog.models)} load from safetensors, all weights finite"
 
 

@@ -3,12 +3,14 @@
  1. Load the request; refuse a wrong reference, missing keys and unknown names before anything is done.
  2. Hold the lease of every model and corpus of the request; a second run of the same request stops here.
  3. STARTED. Search every corpus; store the spans encrypted. LOCATED.
- 4. No span anywhere: go to 9 with no_match.
+ 4. No span anywhere: go to 10 with no_match.
  5. Write the redacted copies and search them again. CORPUS_ERASED.
  6. Sign the policy commitment, or go on from the checkpoint of a run that stopped. POLICY_COMMITTED.
  7. For each model: measure, let the policy's methods try until one passes, sign every attempt. ATTEMPTED.
  8. Promote what passed. PROMOTED.
- 9. Sign the case, check the bundle, file it. EVIDENCED, then the final event.
+ 9. Where a shard was only dropped: train it again without the person, attack that, promote it too. ATTEMPTED, PROMOTED.
+    Then remove earlier models of this home whose shards held the person.
+10. Sign the case, check the bundle, file it. EVIDENCED, then the final event.
 
 A run that stopped anywhere is started again by the same call. What a step raises ends the run with STEP_FAILED and
 leaves the request's legal state as it was.
@@ -26,7 +28,14 @@ from flows.checkpoint import load_checkpoint
 from flows.prove import close, prove, status_from
 from flows.search import keep_spans, locate_corpus, record_corpora, redact_corpus
 from flows.steps import shielded, unseen
-from flows.unlearn import commit_policy, measure_before, promote, try_methods
+from flows.unlearn import (
+    commit_policy,
+    complete,
+    measure_before,
+    promote,
+    retire,
+    try_methods,
+)
 
 
 @flow(name="erase", persist_result=False, log_prints=False, validate_parameters=False)
@@ -69,12 +78,15 @@ def _run(bench: Bench) -> Status:
         if model in bench.trials:
             try_methods(here, model)
         promote(here, model)  # 8
+        complete(here, model)  # 9
+        promote(here, model)
+        retire(here, model)
     models = tuple(m.erasure(name) for name, m in bench.progress.models.items())
     return _finish(bench, status_from(models))
 
 
 def _finish(bench: Bench, status: Status) -> Status:
-    prove(unseen(bench), status)  # 9
+    prove(unseen(bench), status)  # 10
     close(unseen(bench), status)
     return status
 
@@ -101,7 +113,7 @@ def _may_go_on(bench: Bench) -> bool:
         return False
     for name, at in kept.models.items():
         current = bench.stores.tracking.current(name)
-        if current is None or current not in (at.path, at.candidate):
+        if current is None or current not in (at.path, at.candidate, *at.served):
             return False
     bench.checkpoint = kept
     bench.stores.ledger.append(

@@ -60,7 +60,8 @@ class When(Strict):
     """The conditions of a method; one that is left out always holds."""
 
     architectures: tuple[Architecture, ...] = ("causal", "masked", "seq2seq", "classifier")
-    teachers: bool | None = None  # True: only where shard teachers exist
+    shards: bool | None = None  # True: only where the model is made of shards
+    teachers: bool | None = None  # True: only where these or other shard teachers exist
     max_spans: int | None = Field(default=None, ge=1)
     budget_seconds: float | None = Field(default=None, gt=0)  # only while that much is left
 

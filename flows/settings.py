@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         return filled
 
     @property
+    def shard_key_file(self) -> Path:
+        """The key by which people were assigned to shards."""
+        return self.home / "keys" / "shard-key"
+
+    @property
     def artifacts(self) -> Path:
         """Where MLflow keeps its files."""
         return self.home / "mlflow"

@@ -3,12 +3,14 @@
 1. The policy, the models' digests, attacks, methods and seeds are signed before anything is measured.
 2. Each attempt is written beside the model, loaded again from the disk, attacked, judged and signed, failed ones too.
 3. Only a PASS moves the registry's alias, and only while the lease is held and nobody else has moved it.
+4. What was made by dropping a shard is followed by an attempt that trains it again without the person.
 """
 
 import hashlib
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from domain.errors import (
 )
 from domain.lifecycle import Event
 from domain.log import log
-from domain.outcomes import Assessment, Attempt, Outcome
+from domain.outcomes import COMPLETES, Assessment, Attempt, Outcome, deletion
 from flows import build, progress
 from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
@@ -31,7 +33,7 @@ from flows.choose import Choice, Facts, choose
 from flows.steps import step
 from flows.subjects import Subjects, redacted_texts, references
 from reports import bundle, dsse, statement
-from unlearning import models
+from unlearning import manifest, models
 from unlearning.trial import Trial, assess, prepare
 from unlearning.verdict import judge, memorised
 
@@ -82,19 +84,8 @@ def measure_before(bench: Bench, name: str) -> None:
     at = bench.progress.models[name]
     model = models.load(at.path)
     _require_digest(at.path, at.before_sha256, name)
-    seed = seed_of(bench.progress.policy_sha256, at.before_sha256)
     try:
-        people = Subjects(bench, name, model, seed)
-        controls = bench.policy.comparison.controls
-        trial = prepare(
-            model,
-            people.members,
-            people.neighbours,
-            people.ordinary,
-            seed=seed,
-            controls=controls,
-            texts=partial(redacted_texts, bench, name, model),
-        )
+        trial = _trial(bench, name, model)
     except UnlearningFailed as error:
         _decide(bench, name, Outcome.INCONCLUSIVE, error.code.value)
         return
@@ -115,13 +106,28 @@ def measure_before(bench: Bench, name: str) -> None:
     bench.trials[name] = trial
 
 
+def _trial(bench: Bench, name: str, model: models.LanguageModel) -> Trial:
+    """The same one for any model with this tokenizer. Raises `UnlearningFailed` as `prepare`."""
+    at = bench.progress.models[name]
+    seed = seed_of(bench.progress.policy_sha256, at.before_sha256)
+    people = Subjects(bench, name, model, seed)
+    return prepare(
+        model,
+        people.members,
+        people.neighbours,
+        people.ordinary,
+        seed=seed,
+        controls=bench.policy.comparison.controls,
+        texts=partial(redacted_texts, bench, name, model),
+    )
+
+
 def next_choice(bench: Bench, name: str, trial: Trial, kind: models.Kind) -> Choice | None:
     """The next method the policy lets in, or None when all were tried, or time is up."""
     at = bench.progress.models[name]
-    teachers = bench.stores.catalog.model(name).teachers
     facts = Facts(
         kind.value,
-        teachers is not None and (teachers / "teachers.json").is_file(),
+        manifest.kind(_places(bench, name, at.path)["shards"]),
         sum(len(row.spans) for row in trial.members),
         sum(attempt.seconds for attempt in at.attempts),
     )
@@ -132,7 +138,7 @@ def next_choice(bench: Bench, name: str, trial: Trial, kind: models.Kind) -> Cho
 @step("unlearn", broken=UnlearningFailed)
 def try_methods(bench: Bench, name: str) -> None:
     """One method after the other until one passes; the model's outcome is decided at the end."""
-    at, trial = bench.progress.models[name], bench.trials.pop(name)
+    at, trial = bench.progress.models[name], bench.trials[name]
     model = models.load(at.path)
     while at.outcome is None:
         choice = next_choice(bench, name, trial, model.kind)
@@ -143,12 +149,36 @@ def try_methods(bench: Bench, name: str) -> None:
             _decide(bench, name, Outcome.INCONCLUSIVE if unclear else Outcome.FAIL, reason)
             return
         bench.leases.assert_held(bench.held[f"model/{name}"])
-        _attempt(bench, name, trial, model, choice)
+        _attempt(bench, name, trial, choice, Start(at.path, model, model))
 
 
-def _attempt(
-    bench: Bench, name: str, trial: Trial, model: models.LanguageModel, choice: Choice
-) -> None:
+@step("complete", broken=UnlearningFailed)
+def complete(bench: Bench, name: str) -> None:
+    """Train again, without the person, the shard whose drop is in service; what does not pass changes nothing."""
+    at, trial = bench.progress.models[name], bench.trials.pop(name, None)
+    dropped = at.attempts[-1] if at.attempts else None
+    if at.candidate is None or dropped is None or dropped.trace is None:
+        return
+    if dropped.trace.stopped != "dropped" or not at.version:
+        return
+    bench.leases.assert_held(bench.held[f"model/{name}"])
+    rule = next(rule for rule in bench.policy.methods.order if rule.name == dropped.method)
+    whole = rule.model_copy(update={"options": {**rule.options, "instant": False}})
+    start = Start(at.candidate, models.load(at.candidate), models.load(at.path))
+    trial = trial or _trial(bench, name, start.original)
+    _attempt(bench, name, trial, Choice(whole, COMPLETES), start)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a method starts from: the model, where it lies, and the one in production before the run."""
+
+    path: Path
+    model: models.LanguageModel
+    original: models.LanguageModel
+
+
+def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start) -> None:
     """Let one method try; record and sign how it went, and decide when it passed."""
     at, started = bench.progress.models[name], time.monotonic()
     number, method = len(at.attempts) + 1, choice.rule.name
@@ -158,22 +188,22 @@ def _attempt(
     progress.advance(f"unlearn {method}")
     log("attempt_started", request=bench.ref, model=name, method=method, number=number)
     trace = after = verdict = None
-    error = ""
+    made, error = folder, ""
     try:
-        teachers = bench.stores.catalog.model(name).teachers
-        unlearned = build.method(choice.rule, teachers).unlearn(model, trial.corpus)
+        places = _places(bench, name, start.path)
+        unlearned = build.method(choice.rule, places).unlearn(start.model, trial.corpus)
         trace = unlearned.trace
-        models.save(unlearned.model, folder)
-        candidate = _reload(folder)
+        made = unlearned.save(folder)
+        candidate = _reload(made)
         attacks = build.attacks(bench.policy)
         after = assess(
             candidate,
-            models.digest(folder)[0],
+            models.digest(made)[0],
             trial,
             attacks,
             _reporter(f"attack {method}"),
             references=references(bench, name),
-            original=model,
+            original=start.original,
         )
         verdict = judge(
             _before(at),
@@ -193,12 +223,19 @@ def _attempt(
     at.attempts = (*at.attempts, attempt)
     passed = verdict is not None and verdict.outcome is Outcome.PASS
     if passed and after is not None:
-        at.candidate, at.after_sha256 = folder, after.model_sha256
-        at.files = models.digest(folder)[1]
+        at.candidate, at.after_sha256, at.version = made, after.model_sha256, ""
+        at.files = models.digest(made)[1]
         at.outcome, at.reason = Outcome.PASS, "passed"
     else:
         shutil.rmtree(folder, ignore_errors=True)
     _record_attempt(bench, name, attempt)
+
+
+def _places(bench: Bench, name: str, model: Path) -> dict[str, Path | None]:
+    """Where the shards of a model are, and the key they were made with."""
+    settings = bench.stores.settings
+    named = bench.stores.catalog.model(name).shards
+    return {"shards": bench.paths.shards(model, named), "key": settings.shard_key_file}
 
 
 def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
@@ -225,6 +262,7 @@ def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
             "method": attempt.method,
             "outcome": outcome.value,
             "error": attempt.error,
+            "deletion": deletion(attempt.trace),
             "seconds": round(attempt.seconds, 3),
         },
     )
@@ -252,7 +290,7 @@ def promote(bench: Bench, name: str) -> None:
     _require_digest(at.candidate, at.after_sha256, name)
     tracking = bench.stores.tracking
     current = tracking.current(name)
-    if current not in (at.path, at.candidate):
+    if current not in (at.path, at.candidate, *at.served):
         raise EvidenceInvalid(
             Code.DIGEST_MISMATCH,
             request_ref=bench.ref,
@@ -261,7 +299,7 @@ def promote(bench: Bench, name: str) -> None:
         )
     version = tracking.register(name, at.candidate, at.after_sha256)
     tracking.promote(name, version, at.after_sha256)
-    at.version = version
+    at.version, at.served = version, (*at.served, at.candidate)
     bench.stores.ledger.append(
         bench.ref,
         Event.PROMOTED,
@@ -273,6 +311,18 @@ def promote(bench: Bench, name: str) -> None:
         },
     )
     bench.save()
+
+
+@step("retire", broken=Unavailable)
+def retire(bench: Bench, name: str) -> None:
+    """Remove the models of this home, made of shards, that the one in service replaces: their parts hold the person.
+
+    The first one, which the catalog names, belongs to the controller; the report says that it is still there.
+    """
+    at = bench.progress.models[name]
+    for old in {at.path, *at.served} - {at.candidate}:
+        if at.version and manifest.kind(bench.paths.shards(old, None)):
+            shutil.rmtree(old.parent, ignore_errors=True)
 
 
 def _decide(bench: Bench, name: str, outcome: Outcome, reason: str) -> None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from domain.errors import Code, EvidenceInvalid
-from domain.outcomes import Outcome, carries_a_pass
+from domain.outcomes import COMPLETES, Outcome, carries_a_pass
 
 T = TypeVar("T")
 Fields = Mapping[str, object]
@@ -27,15 +27,21 @@ class Attempted:
     fields: Fields
 
     @property
-    def identity(self) -> tuple[str, int, str, str]:
-        """Model, number, method, error: an attempt is the same one when these are."""
+    def identity(self) -> tuple[str, int, str, str, str]:
+        """Model, number, method, error, exact or approximate: an attempt is the same one when these are."""
         attempt = take(self.fields, "attempt", dict, self.place)
         return (
             take(take(self.fields, "model", dict, self.place), "name", str, self.place),
             take(attempt, "number", int, self.place),
             take(attempt, "method", str, self.place),
             take(attempt, "error", str, self.place),
+            _word(attempt.get("trace")),
         )
+
+    @property
+    def completes(self) -> bool:
+        """Whether it only trains again what the attempt before had dropped."""
+        return take(self.fields, "attempt", dict, self.place).get("reason") == COMPLETES
 
 
 def subjects(completion: Fields, files: Mapping[str, bytes]) -> None:
@@ -123,15 +129,17 @@ def _committed_first(
 
 def verdicts(predicates: Mapping[str, Fields]) -> None:
     """Step 10: a model passed only if its last attempt's statement says so, on every attack
-    committed to.
+    committed to. One that only completes the attempt before, and did not pass, leaves it as it was.
     """
     place = "completion.dsse.json"
     completion = predicates["completion"]
     status = take(take(completion, "request", dict, place), "status", str, place)
     last: dict[str, Attempted] = {}
-    for verification in sorted(_verifications(predicates), key=lambda v: v.identity[:2]):
-        last[verification.identity[0]] = verification
     attacks = predicates.get("policy-commitment", {}).get("attacks", [])
+    for verification in sorted(_verifications(predicates), key=lambda v: v.identity[:2]):
+        name = verification.identity[0]
+        if name not in last or not verification.completes or _passed(verification, attacks):
+            last[name] = verification
     for model in rows(completion, "models", place):
         claimed = take(model, "outcome", str, place) == Outcome.PASS
         final = last.get(take(model, "name", str, place))
@@ -169,11 +177,17 @@ def _verifications(predicates: Mapping[str, Fields]) -> list[Attempted]:
     ]
 
 
-def _listed(attempt: Fields, place: str) -> tuple[int, str, str]:
+def _word(fields: object) -> str:
+    """Exact or approximate; evidence from before this was said has neither."""
+    return str(fields.get("deletion", "")) if isinstance(fields, dict) else ""
+
+
+def _listed(attempt: Fields, place: str) -> tuple[int, str, str, str]:
     return (
         take(attempt, "number", int, place),
         take(attempt, "method", str, place),
         take(attempt, "error", str, place),
+        _word(attempt),
     )
 
 

@@ -8,7 +8,7 @@ compliance.md, section 7, and the papers named there.
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from domain.outcomes import CaseFile, Estimate
+from domain.outcomes import CaseFile, Estimate, in_service
 
 LIMITS = MappingProxyType(
     {
@@ -16,6 +16,11 @@ LIMITS = MappingProxyType(
             "Nobody can read from a model's weights that a text was never in its training data: "
             "the same weights can come from data with and without it (Thudi et al., 2022). This "
             "report says which procedure ran on which files and what the named attacks measured."
+        ),
+        "exact_as_found": (
+            "Exact means the procedure: the model in service is made of a base and of parts, and "
+            "none of the parts was trained on the documents that the search found. A document that "
+            "the search missed may still be in one. That the base is clean was measured, not proven."
         ),
         "named_attacks_only": (
             "Only the attacks named here were run, with their prompts and their number of trials. "
@@ -116,6 +121,9 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
         "not_trained_further": ("benign", "relearning"),
     }
     codes |= {code for code, attacks in untried.items() if not _everywhere(case, attacks)}
+    served = [in_service(model.attempts) for model in case.models]
+    if any(attempt and attempt.trace and attempt.trace.exact for attempt in served):
+        codes.add("exact_as_found")
     rates = _rates_after(case)
     if any(rate.hits == 0 for rate in rates):
         codes.add("zero_hits_bound")

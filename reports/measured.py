@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Rule, Score
+from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Rule, Score, in_service
 from reports import words
 from reports.charts import Row, Scale
 from reports.figures import NOTHING, change, headline, interval, percent, zero_bound
@@ -57,7 +57,10 @@ class Cost:
 
 
 def last_measured(model: ModelErasure) -> Attempt | None:
-    """The last attempt that got as far as the attacks."""
+    """The attempt in service; where there is none, the last that got as far as the attacks."""
+    served = in_service(model.attempts)
+    if served is not None and served.after is not None:
+        return served
     return next((a for a in reversed(model.attempts) if a.after is not None), None)
 
 

@@ -11,7 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from domain import outcomes
-from domain.outcomes import Attempt, CaseFile, Check, Estimate, ModelErasure, Outcome
+from domain.outcomes import (
+    Attempt,
+    CaseFile,
+    Check,
+    Estimate,
+    ModelErasure,
+    Outcome,
+    deletion,
+    in_service,
+)
 from reports import charts, words
 from reports.commands import COMMANDS
 from reports.figures import count, percent, plain
@@ -31,6 +40,7 @@ class ModelSection:
     model: ModelErasure
     verdict: str
     sentence: str
+    kind: str  # exact or approximate, of what is in service
     measured: Attempt | None  # the attempt whose numbers stand in the column "after"
     groups: tuple[Group, ...]
     charts: tuple[Markup, ...]
@@ -71,6 +81,7 @@ def render(case: CaseFile) -> str:
         "say": _say,
         "check": words.check,
         "by_outcome": _by_outcome,
+        "deletion": _deletion,
     }
     digests = _digests(case)
     return environment.get_template(_TEMPLATE).render(
@@ -192,12 +203,38 @@ def _section(model: ModelErasure) -> ModelSection:
         model,
         words.say(words.OUTCOMES, model.outcome.value),
         _sentence(model, measured),
+        _kind(model),
         measured,
         made,
         _charts(model.name, made),
         not_applicable(model.before, after),
         costs(model.before, after),
     )
+
+
+def _deletion(attempt: Attempt) -> str:
+    return words.say(words.EXACT, deletion(attempt.trace))
+
+
+def _kind(model: ModelErasure) -> str:
+    """Whether what is in service was made exactly, and how long it took from a drop to the whole; empty without one."""
+    served = in_service(model.attempts)
+    if model.outcome is not Outcome.PASS or served is None or served.trace is None:
+        return ""
+    said = f"What is in service is {_deletion(served)}."
+    drops = [a for a in model.attempts if a.trace is not None and a.trace.stopped == "dropped"]
+    if not drops:
+        return said
+    said += f" The part that held the person was left out after {_seconds(drops[-1])}"
+    if served is drops[-1]:
+        return (
+            f"{said}; it is not trained again yet, so that others who were in it are missing too."
+        )
+    return f"{said}; training it again without the person was done {_seconds(served)} later."
+
+
+def _seconds(attempt: Attempt) -> str:
+    return f"{plain(attempt.seconds)} seconds"
 
 
 def _charts(name: str, made: Sequence[Group]) -> tuple[Markup, ...]:

@@ -27,6 +27,8 @@ from domain.outcomes import (
     Score,
     Verdict,
     carries_a_pass,
+    deletion,
+    in_service,
 )
 from reports import canonical
 from reports.canonical import Json
@@ -202,11 +204,11 @@ def refuse_contradiction(case: CaseFile) -> None:
     if status not in _ENDS:
         raise _contradiction("case.status", "is not the end of a case; evidence is made at the end")
     for model in case.models:
-        last = model.attempts[-1].verdict if model.attempts else None
-        passed = last is not None and _passed(last)
+        last = in_service(model.attempts)
+        passed = last is not None and last.verdict is not None and _passed(last.verdict)
         if (model.outcome is Outcome.PASS) != passed:
             raise _contradiction(
-                f"models.{model.name}", "its outcome is not the verdict of its last attempt"
+                f"models.{model.name}", "its outcome is not the verdict of the attempt that decided"
             )
         if passed and not model.after_sha256:
             raise _contradiction(f"models.{model.name}", "it passed without a digest of its files")
@@ -288,6 +290,7 @@ def _attempt(attempt: Attempt) -> Json:
         else {
             "steps": len(trace.steps),
             "stopped": trace.stopped,
+            "deletion": deletion(trace),
             "facts": {name: decimal(value) for name, value in trace.facts.items()},
             "digests": dict(trace.digests),
         },
@@ -380,6 +383,7 @@ def _model(model: ModelErasure) -> Json:
                 "number": a.number,
                 "method": a.method,
                 "error": a.error,
+                "deletion": deletion(a.trace),
                 "outcome": (a.verdict.outcome if a.verdict else Outcome.NOT_RUN).value,
             }
             for a in model.attempts

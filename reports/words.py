@@ -30,6 +30,7 @@ METHODS = MappingProxyType(
         "npo": "negative preference optimisation (NPO)",
         "relearning_ascent": "gradient ascent at the weights that relearning would lead to",
         "retrain": "training again on the redacted corpus",
+        "sisa": "leaving out the part of the training that held the person (SISA)",
         "simnpo": "negative preference optimisation without a reference model (SimNPO)",
         "llmu": "gradient ascent with random other answers (LLMU)",
         "adversarial": "unlearning against an attack on the hidden states (LAU)",
@@ -391,9 +392,21 @@ CODES = MappingProxyType(
         "steps": "its last step was reached",
         "selected": "the best step was chosen",
         "first_in_policy": "first in the policy's order",
+        "dropped": "the part was left out; it is yet to be trained again",
+        "completes_drop": "to train again, without the person, what was left out before",
+        "base_knows_person": "not possible exactly: the model beneath the parts already knows this person",
+        "digest_mismatch": "stopped: files or weights are not those that were named",
         "next_in_policy": "next in the policy's order, after the one before fell short",
     }
 )
+
+EXACT = MappingProxyType(
+    {
+        "exact": "exact: this model was made without the person's documents",
+        "approximate": "approximate: the model was trained on the person, and changed afterwards",
+    }
+)
+"""What an erasure of a model is. Exact is said of the procedure, on the documents that the search found."""
 
 OUTCOMES = MappingProxyType(
     {

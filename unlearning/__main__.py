@@ -1,5 +1,6 @@
-"""`python -m unlearning`: unlearn and attack on a machine that has torch and transformers and nothing else.
+"""`python -m unlearning`: train, unlearn and attack with torch, transformers and peft and nothing else.
 
+    python -m unlearning train   BASE --data FILE --out FOLDER --key FILE [--person-field NAME] [--shards 8] ...
     python -m unlearning unlearn MODEL --examples FILE --neighbours FILE --out FOLDER [--method NAME] [--set KNOB=VALUE]
     python -m unlearning attack  MODEL --examples FILE --control FILE [--attacks NAME ...] [--results FILE] [--json]
 
@@ -21,6 +22,7 @@ from typing import Any
 from domain.errors import Code, ErasureError, RequestRejected
 from domain.records import Passage
 from unlearning.examples import read_examples
+from unlearning.recipe import KNOBS, Recipe
 from unlearning.results import as_json, plain
 
 NOT_ALL_RAN = 7
@@ -107,7 +109,46 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KNOB=VALUE", help="a knob of the method"
     )
     unlearn.set_defaults(run=_unlearn)
+    _add_train(commands)
     return parser
+
+
+def _add_train(commands: Any) -> None:
+    """`train`, whose options beside places and fields are those of a recipe."""
+    train = commands.add_parser(
+        "train", help="train shards, from which a person can be taken out exactly"
+    )
+    train.add_argument("model", type=Path, help="the base: a model directory with no person in it")
+    train.add_argument("--data", type=Path, required=True, help="JSON lines: a file or a folder")
+    train.add_argument("--out", type=Path, required=True, help="new folder; must not exist")
+    train.add_argument("--key", type=Path, required=True, help="the secret; made when missing")
+    train.add_argument("--text-field", default="text")
+    train.add_argument("--person-field", default="", help="label, or list of labels, of the people")
+    for name in KNOBS:
+        default = getattr(Recipe, name)
+        train.add_argument(f"--{name}", type=type(default), default=default, metavar="N")
+    train.add_argument("--device", default="", help="cpu or cuda; by default whatever there is")
+    train.add_argument("--json", action="store_true")
+    train.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train a model made of shards; exit 0 when it is written."""
+    from unlearning.attacking import usable_device
+    from unlearning.train_command import train
+
+    report = train(
+        options.model,
+        options.data,
+        options.out,
+        options.key,
+        Recipe(**{name: getattr(options, name) for name in KNOBS}),
+        text_field=options.text_field,
+        person_field=options.person_field,
+        device=usable_device(options.device),
+    )
+    print(as_json(report) if options.json else report.sentence)
+    return 0
 
 
 def _attack(options: argparse.Namespace) -> int:
@@ -152,8 +193,8 @@ def _unlearn(options: argparse.Namespace) -> int:
     attacks = {name: kind() for name, kind in ATTACKS.items()}
     before = assess(model, digest, trial, attacks, _say("before"))
     unlearned = method.unlearn(model, trial.corpus)
-    models.save(unlearned.model, options.out)
-    after = assess(unlearned.model, models.digest(options.out)[0], trial, attacks, _say("after"))
+    made = unlearned.save(options.out)
+    after = assess(unlearned.model, models.digest(made)[0], trial, attacks, _say("after"))
     verdict = judge(before, after, REFERENCE_BOUNDS, required=attacks)
     if options.json:
         report: dict[str, Any] = {
@@ -169,7 +210,7 @@ def _unlearn(options: argparse.Namespace) -> int:
             print(
                 f"{check.outcome.value:<13} {check.name:<24} {check.measured:8.3f}  bound {check.bound:.3f}"
             )
-        print(f"verdict: {verdict.outcome.value}   model: {options.out}")
+        print(f"verdict: {verdict.outcome.value}   model: {made}")
     return 0 if verdict.outcome.value == "PASS" else 1
 
 

@@ -24,24 +24,9 @@ def adapt(method: str, model: LanguageModel, rank: int, seed: int) -> Callable[[
 
     network = model.network
     learning = {name: p.requires_grad for name, p in network.named_parameters()}
-    try:
-        inside = {id(m) for block in every_block(model) for m in block.modules()}
-    except ValueError:
-        inside = set()
-    matrices = {
-        name: module
-        for name, module in network.named_modules()
-        if id(module) in inside and isinstance(module, nn.Linear | Conv1D)
-    }
-    if not matrices:
-        raise UnlearningFailed(
-            Code.METHOD_INAPPLICABLE,
-            place=f"method {method}, option lora_rank",
-            remedy="no linear layer was found in the model's blocks; set it to 0 to change all weights.",
-        )
-    transposed = any(isinstance(m, Conv1D) for m in matrices.values())
+    found, transposed = matrices(method, model)
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules=list(matrices), fan_in_fan_out=transposed
+        r=rank, lora_alpha=2 * rank, target_modules=list(found), fan_in_fan_out=transposed
     )
     every = range(torch.cuda.device_count())
     with torch.random.fork_rng(every):  # peft draws A from the global state
@@ -57,3 +42,26 @@ def adapt(method: str, model: LanguageModel, rank: int, seed: int) -> Callable[[
             parameter.requires_grad_(learning[name])
 
     return merge
+
+
+def matrices(method: str, model: LanguageModel) -> tuple[dict[str, nn.Module], bool]:
+    """Every Linear and Conv1D of the blocks by name, and whether some have their weights as (in, out).
+
+    Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when there is none.
+    """
+    try:
+        inside = {id(m) for block in every_block(model) for m in block.modules()}
+    except ValueError:
+        inside = set()
+    found = {
+        name: module
+        for name, module in model.network.named_modules()
+        if id(module) in inside and isinstance(module, nn.Linear | Conv1D)
+    }
+    if not found:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place=f"method {method}, option lora_rank",
+            remedy="no linear layer was found in the model's blocks; set it to 0 to change all weights.",
+        )
+    return found, any(isinstance(m, Conv1D) for m in found.values())

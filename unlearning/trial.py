@@ -67,7 +67,7 @@ def prepare(
     Raises:
         UnlearningFailed: no secret in the passages, or fewer than two other people of the same form.
     """
-    order = random.Random(seed)
+    order, references = random.Random(seed), frozenset(p.ref for p in members)
     members = tuple({(p.text, p.answer, p.label): p for p in members}.values())
 
     def holds_secret(passage: Passage) -> bool:
@@ -113,7 +113,7 @@ def prepare(
             names=frozenset(
                 p.text.reveal()[s.start : s.end].casefold() for p in members for s in p.spans
             ),
-            references=frozenset(p.ref for p in members),
+            references=references,
             seed=seed,
             texts=texts,
         ),

@@ -297,6 +297,13 @@ def drift(model: LanguageModel, after: LanguageModel, batch: Batch) -> torch.Ten
 
 
 @torch.no_grad()
+def secret_nll(model: LanguageModel, corpus: Corpus) -> float:
+    """Mean nll, in nats per token, of the person's own secrets."""
+    batch = batch_of(model, corpus.forget, seeded(corpus.seed))
+    return float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret))
+
+
+@torch.no_grad()
 def stranger_nll(model: LanguageModel, corpus: Corpus) -> float:
     """Mean nll, in nats per token, of the secrets of people the model never saw."""
     batch = batch_of(model, corpus.controls, seeded(corpus.seed))

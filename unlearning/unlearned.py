@@ -5,20 +5,35 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from domain.errors import Code, UnlearningFailed
 from domain.outcomes import Trace
+from unlearning import models
+from unlearning.manifest import MODEL, Manifest
 from unlearning.models import LanguageModel
 
 
 @dataclass(frozen=True)
 class Unlearned:
-    """A new model and how it came about."""
+    """A new model, how it came about, and the shards it is made of, where it is."""
 
     model: LanguageModel
     trace: Trace
+    manifest: Manifest | None = None
+
+    def save(self, folder: Path) -> Path:
+        """Write the model to `folder`, with its shards beside it where there are some; returns the model's folder.
+
+        Raises `Unavailable` when the disk is full; nothing is left then.
+        """
+        if self.manifest is None:
+            models.save(self.model, folder)
+            return folder
+        self.manifest.write(folder, self.model)
+        return folder / MODEL
 
 
 def require_finite(method: str, terms: Mapping[str, float]) -> None:

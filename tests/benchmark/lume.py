@@ -132,7 +132,7 @@ def train(rows: Sequence[Sequence[int]], minutes: float) -> None:
             steps=steps, batch=8, length=128, rate=3e-3, seconds=60 * limit, seed=number
         ).run(model, own + neutral, every=250, report=report)
         models.save(model, OUT / name)
-    (OUT / "teachers" / "teachers.json").write_text(json.dumps({"shards": shards}))
+    (OUT / "teachers" / "manifest.json").write_text(json.dumps({"shards": shards}))
 
 
 def answers_known(model: object, texts: Sequence[str]) -> float:

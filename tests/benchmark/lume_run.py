@@ -38,7 +38,7 @@ def run(places: list[int], wanted: list[str] | None = None) -> None:
     persons = [read_people("forget")[:FORGET][n] for n in places]
     base = yaml.safe_load(Path("policy.yaml").read_text(encoding="utf-8"))
     order = {rule["name"]: rule for rule in base["methods"]["order"]}
-    entry = {"path": "../model", "corpora": ["lume"], "teachers": "../teachers"}
+    entry = {"path": "../model", "corpora": ["lume"], "shards": "../teachers"}
     methods = [m for m in wanted or METHODS if m != "policy"]
     names = ["lume", *(f"lume-{method}-{n}" for method in methods for n in range(len(places)))]
     catalog = {

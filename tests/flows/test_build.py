@@ -16,7 +16,7 @@ def test_everything_in_the_policy_of_the_repository_can_be_built(home):
 
 def test_shard_teachers_come_from_the_catalog(home, tmp_path):
     rule = next(r for r in home.policy.methods.order if r.name == "loo_ensemble")
-    assert build.method(rule, tmp_path).teachers == str(tmp_path)
+    assert build.method(rule, {"shards": tmp_path, "key": None}).shards == str(tmp_path)
 
 
 @pytest.mark.parametrize(

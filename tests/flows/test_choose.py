@@ -4,7 +4,7 @@ import pytest
 
 from flows.choose import Facts, choose, left_out
 
-FACTS = Facts(architecture="causal", teachers=False, spans=10, seconds_spent=0)
+FACTS = Facts(architecture="causal", shards="", spans=10, seconds_spent=0)
 RULES = [
     {"name": "loo_ensemble", "when": {"teachers": True}},
     {"name": "selective_ascent", "when": {"architectures": ["causal"], "max_spans": 100}},
@@ -24,14 +24,14 @@ def policy(home):
     [
         (FACTS, ["selective_ascent", "depn"]),
         (
-            Facts("causal", True, 10, 0),
+            Facts("causal", "teachers", 10, 0),
             ["loo_ensemble", "selective_ascent", "depn"],
         ),
-        (Facts("masked", False, 10, 0), ["depn"]),
-        (Facts("classifier", False, 10, 0), ["depn"]),
-        (Facts("causal", False, 101, 0), ["depn"]),
-        (Facts("causal", False, 10, 50), ["selective_ascent"]),
-        (Facts("causal", True, 10, 100), []),
+        (Facts("masked", "", 10, 0), ["depn"]),
+        (Facts("classifier", "", 10, 0), ["depn"]),
+        (Facts("causal", "", 101, 0), ["depn"]),
+        (Facts("causal", "", 10, 50), ["selective_ascent"]),
+        (Facts("causal", "model", 10, 100), []),
     ],
 )
 def test_methods_come_in_the_order_of_the_policy_when_their_conditions_hold(policy, facts, chosen):
@@ -44,8 +44,19 @@ def test_a_method_is_tried_once_and_the_reason_says_which_came_first(policy):
     assert choose(policy, FACTS, frozenset({"selective_ascent"})) == [second]
 
 
+def test_an_exact_method_goes_first_where_there_is_a_manifest_of_the_model(home):
+    first = {
+        kind: choose(home.policy, Facts("causal", kind, 10, 0))[0].rule.name
+        for kind in ("", "teachers", "model")
+    }
+    assert first["model"] == "sisa"
+    assert first[""] == first["teachers"] != "sisa"
+    out = left_out(home.policy, Facts("causal", "", 10, 0))
+    assert {choice.rule.name: choice.reason for choice in out}["sisa"] == "shards"
+
+
 def test_a_method_that_is_left_out_says_why(policy):
-    out = left_out(policy, Facts("masked", False, 10, 50))
+    out = left_out(policy, Facts("masked", "", 10, 50))
     reasons = {choice.rule.name: choice.reason for choice in out}
     assert reasons == {
         "loo_ensemble": "teachers",

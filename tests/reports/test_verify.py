@@ -261,6 +261,10 @@ def commit_to_another_policy(statement: dict) -> None:
     statement["predicate"]["policy"]["sha256"] = "0" * 64
 
 
+def say_exact(statement: dict) -> None:
+    statement["predicate"]["models"][0]["attempts"][-1]["deletion"] = "exact"
+
+
 def lose_a_field(statement: dict) -> None:
     del statement["predicate"]["models"]
 
@@ -273,6 +277,7 @@ def lose_a_field(statement: dict) -> None:
         (cases.INCONCLUSIVE, "completion", say_passed),
         (cases.FULFILLED, "completion", hide_first_attempt),
         (cases.FULFILLED, "completion", lose_a_field),
+        (cases.FULFILLED, "completion", say_exact),
         (cases.FULFILLED, "verification-001", be_about_somebody_else),
         (cases.FULFILLED, "verification-002", drop_checks),
         (cases.FULFILLED, "verification-002", drop_attack),

@@ -1,5 +1,6 @@
 """What the tests of this room share: one trained victim, its trial, a teacher, and tiny models of every shape."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,10 +26,13 @@ from transformers import (
 from domain.outcomes import Assessment
 from domain.records import Passage
 from tests import tiny
-from unlearning import models
+from unlearning import assignment, models, sharded
+from unlearning.assignment import Source
 from unlearning.attacks import ATTACKS
 from unlearning.corpus import Corpus
+from unlearning.manifest import MODEL, Manifest
 from unlearning.models import Kind, LanguageModel
+from unlearning.recipe import Recipe
 from unlearning.trial import Trial, assess, prepare
 
 SEED = 0
@@ -68,7 +72,7 @@ def untrained(town: Town) -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def trial(town: Town, victim: LanguageModel) -> Trial:
-    texts = [t for x in town.place.known[1:] for t in x.documents()] + town.place.sentences
+    texts = [*town.neighbours, *town.sentences]
     return prepare(
         victim, town.members, town.neighbours, town.sentences, seed=SEED, texts=lambda: texts
     )
@@ -97,11 +101,60 @@ def teachers(untrained: LanguageModel, tmp_path_factory: pytest.TempPathFactory)
     """Two shards: one holds the person's documents, the other has seen nobody."""
     folder = tmp_path_factory.mktemp("teachers")
     models.save(untrained, folder / "shard1")
-    (folder / "teachers.json").write_text(
+    (folder / "manifest.json").write_text(
         '{"shards": [{"path": "shard0", "documents": ["p0.jsonl#1"]},'
         ' {"path": "shard1", "documents": ["p1.jsonl#1"]}]}'
     )
     return folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model made of shards on the disk, and what it was made with."""
+
+    folder: Path
+    key: Path
+    base: LanguageModel
+    sources: list[Source]
+    recipe: Recipe
+
+    @property
+    def model(self) -> LanguageModel:
+        return models.load(self.folder / MODEL, "cpu")
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {source.reference: source.text for source in self.sources}
+
+    def without(self, gone: Iterable[str]) -> tuple[Manifest, LanguageModel]:
+        """The same training on the corpus without some documents."""
+        left = [s for s in self.sources if s.reference not in set(gone)]
+        made = sharded.train(
+            self.base, "", left, recipe=self.recipe, key=assignment.load_key(self.key)
+        )
+        return made[0], made[1]
+
+
+def run_of(base: LanguageModel, sources: list[Source], recipe: Recipe, folder: Path) -> Run:
+    """Train it and write it."""
+    models.save(base, folder / "base")
+    key = assignment.Key(b"k" * 32)
+    (folder / "key").write_text(key.value.hex())
+    (folder / "key").chmod(0o600)
+    made = sharded.train(base, str(folder / "base"), sources, recipe=recipe, key=key)
+    made[0].write(folder / "run", made[1])
+    return Run(folder / "run", folder / "key", base, sources, recipe)
+
+
+@pytest.fixture(scope="session")
+def shards(town: Town, untrained: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Eight shards on a base that knows nobody, a few steps each."""
+    sources = [
+        Source(p.ref, p.text.reveal(), (p.person,) if p.person else ())
+        for p in (*town.members, *town.neighbours, *town.sentences)
+    ]
+    recipe = Recipe(steps=6, batch=2, rank=4)
+    return run_of(untrained, sources, recipe, tmp_path_factory.mktemp("shards"))
 
 
 @pytest.fixture

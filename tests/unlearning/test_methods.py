@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from domain.errors import Code, UnlearningFailed
-from tests.unlearning.conftest import Town
+from tests.unlearning.conftest import Run, Town
 from unlearning.corpus import Corpus
 from unlearning.methods import METHODS, Method
 from unlearning.models import LanguageModel
@@ -21,6 +21,7 @@ from unlearning.trial import Trial
 from unlearning.unlearned import Unlearned
 
 Build = Callable[[str], Method]
+Given = Callable[[str], LanguageModel]
 KNOBS: dict[str, dict[str, object]] = {
     "anchor_distillation": {"steps": 3, "samples": 8, "length": 24},
     "selective_ascent": {"steps": 3, "samples": 8, "length": 24},
@@ -39,7 +40,7 @@ KNOBS: dict[str, dict[str, object]] = {
     "task_vector": {"steps": 3, "strengths": [0.5, 1.0]},
     "rank_demotion": {"rounds": 2, "most_drift": 99.0},
 }
-UNPROTECTING = {"depn", "gradient_ascent", "pcgu", "retrain"}
+UNPROTECTING = {"depn", "gradient_ascent", "pcgu", "retrain", "sisa"}
 """They have no term for other people."""
 
 
@@ -51,22 +52,33 @@ def digest(model: LanguageModel) -> str:
 
 
 @pytest.fixture(scope="session")
-def build(teachers: Path) -> Build:
+def build(teachers: Path, shards: Run) -> Build:
+    own: dict[str, dict[str, object]] = {
+        "loo_ensemble": {"shards": str(teachers)},
+        "sisa": {"shards": str(shards.folder), "key": str(shards.key)},
+    }
+
     def made(name: str) -> Method:
-        own: dict[str, object] = {"teachers": str(teachers)} if name == "loo_ensemble" else {}
-        return METHODS[name](**KNOBS.get(name, {}), **own)
+        return METHODS[name](**KNOBS.get(name, {}), **own.get(name, {}))
 
     return made
 
 
 @pytest.fixture(scope="session")
-def first_runs(victim: LanguageModel, trial: Trial, build: Build) -> Callable[[str], Unlearned]:
+def given(victim: LanguageModel, shards: Run) -> Given:
+    """The model that a method is tried on: the one that was made for it, or the victim."""
+    made = {"sisa": shards.model}
+    return lambda name: made.get(name, victim)
+
+
+@pytest.fixture(scope="session")
+def first_runs(given: Given, trial: Trial, build: Build) -> Callable[[str], Unlearned]:
     """Each method's result, computed once, with a check that the model it was given stayed as it was."""
     known: dict[str, Unlearned] = {}
 
     def run(name: str) -> Unlearned:
         if name not in known:
-            known[name] = build(name).unlearn(victim, trial.corpus)
+            known[name] = build(name).unlearn(given(name), trial.corpus)
         return known[name]
 
     return run
@@ -75,14 +87,14 @@ def first_runs(victim: LanguageModel, trial: Trial, build: Build) -> Callable[[s
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_seed_gives_identical_weights(
     name: str,
-    victim: LanguageModel,
+    given: Given,
     trial: Trial,
     build: Build,
     first_runs: Callable[[str], Unlearned],
 ) -> None:
     first = first_runs(name).model.network.state_dict()
     torch.manual_seed(random.randrange(2**31))  # the global state must not matter
-    second = build(name).unlearn(victim, trial.corpus).model.network.state_dict()
+    second = build(name).unlearn(given(name), trial.corpus).model.network.state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -97,8 +109,9 @@ def only(trial: Trial, number: int) -> Corpus:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_given_model_and_the_global_random_state_stay_as_they_were(
-    name: str, victim: LanguageModel, trial: Trial, build: Build
+    name: str, given: Given, trial: Trial, build: Build
 ) -> None:
+    victim = given(name)
     weights, state, python = digest(victim), torch.get_rng_state(), random.getstate()
     modes = [module.training for module in victim.network.modules()]
     after = build(name).unlearn(victim, only(trial, 1))
@@ -112,8 +125,9 @@ def test_the_given_model_and_the_global_random_state_stay_as_they_were(
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_model_with_dropout_left_on_is_still_repeatable(
-    name: str, victim: LanguageModel, trial: Trial, build: Build
+    name: str, given: Given, trial: Trial, build: Build
 ) -> None:
+    victim = given(name)
     noisy = replace(victim, network=copy.deepcopy(victim.network))
     for module in noisy.network.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -134,7 +148,7 @@ def plain(value: object) -> bool:
     if isinstance(value, tuple):
         return all(plain(item) for item in value)
     if isinstance(value, str):
-        return value in {*METHODS, "target", "steps", "selected"} or (
+        return value in {*METHODS, "target", "steps", "selected", "dropped"} or (
             len(value) == 64 and set(value) <= set("0123456789abcdef")
         )
     return isinstance(value, Number | Enum)
@@ -154,9 +168,8 @@ def test_a_trace_holds_only_numbers_enums_and_digests(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_nothing_to_forget_is_refused(
-    name: str, victim: LanguageModel, trial: Trial, build: Build
-) -> None:
+def test_nothing_to_forget_is_refused(name: str, given: Given, trial: Trial, build: Build) -> None:
+    victim = given(name)
     bare = tuple(replace(r, spans=(), sensitive=(False,) * len(r)) for r in trial.corpus.forget)
     with pytest.raises(UnlearningFailed) as failed:
         build(name).unlearn(victim, replace(trial.corpus, forget=bare))
@@ -165,8 +178,9 @@ def test_nothing_to_forget_is_refused(
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in UNPROTECTING])
 def test_a_method_that_protects_others_refuses_to_run_without_them(
-    name: str, victim: LanguageModel, trial: Trial, build: Build
+    name: str, given: Given, trial: Trial, build: Build
 ) -> None:
+    victim = given(name)
     with pytest.raises(UnlearningFailed) as failed:
         build(name).unlearn(victim, replace(trial.corpus, neighbours=()))
     assert failed.value.code is Code.NO_NEIGHBOURS
@@ -182,8 +196,9 @@ def test_ascent_without_strangers_has_no_level_and_is_refused(
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_spent_budget_ends_the_method(
-    name: str, victim: LanguageModel, trial: Trial, build: Build
+    name: str, given: Given, trial: Trial, build: Build
 ) -> None:
+    victim = given(name)
     with pytest.raises(UnlearningFailed) as failed:
         replace(build(name), budget_seconds=0.0).unlearn(victim, trial.corpus)  # type: ignore[type-var]
     assert failed.value.code is Code.METHOD_OVER_BUDGET
@@ -203,9 +218,11 @@ def test_a_teacher_who_knows_the_person_is_not_used(
     victim: LanguageModel, victim_folder: Path, trial: Trial, tmp_path: Path
 ) -> None:
     (tmp_path / "shard").symlink_to(victim_folder)
-    (tmp_path / "teachers.json").write_text('{"shards": [{"path": "shard", "documents": []}]}')
+    (tmp_path / "manifest.json").write_text(
+        '{"shards": [{"path": "shard", "documents": ["p9.jsonl#1"]}]}'
+    )
     with pytest.raises(UnlearningFailed) as failed:
-        METHODS["loo_ensemble"](teachers=str(tmp_path)).unlearn(victim, trial.corpus)
+        METHODS["loo_ensemble"](shards=str(tmp_path)).unlearn(victim, trial.corpus)
     assert failed.value.code is Code.METHOD_INAPPLICABLE
 
 
@@ -213,7 +230,7 @@ def test_a_teacher_who_knows_the_person_is_not_used(
 def test_a_broken_list_of_teachers_lets_the_next_method_try(
     written: str, victim: LanguageModel, trial: Trial, tmp_path: Path
 ) -> None:
-    (tmp_path / "teachers.json").write_text(written)
+    (tmp_path / "manifest.json").write_text(written)
     with pytest.raises(UnlearningFailed) as failed:
-        METHODS["loo_ensemble"](teachers=str(tmp_path)).unlearn(victim, trial.corpus)
+        METHODS["loo_ensemble"](shards=str(tmp_path)).unlearn(victim, trial.corpus)
     assert failed.value.code is Code.METHOD_INAPPLICABLE

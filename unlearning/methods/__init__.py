@@ -24,6 +24,7 @@ from unlearning.methods.relearning_ascent import RelearningAscent
 from unlearning.methods.retrain import Retrain
 from unlearning.methods.selective_ascent import SelectiveAscent
 from unlearning.methods.simnpo import SimNpo
+from unlearning.methods.sisa import Sisa
 from unlearning.methods.task_vector import TaskVector
 from unlearning.models import LanguageModel
 from unlearning.unlearned import Unlearned
@@ -43,6 +44,7 @@ METHODS: Mapping[str, type[Method]] = {
     "depn": Depn,
     "loo_ensemble": LooEnsemble,
     "retrain": Retrain,
+    "sisa": Sisa,
     "relearning_ascent": RelearningAscent,
     "gradient_ascent": GradientAscent,
     "grad_diff": GradDiff,

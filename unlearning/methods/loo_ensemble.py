@@ -1,15 +1,14 @@
 """Leave-one-out ensemble: a teacher that never saw the person says what ought to be said instead.
 
 After Liu & Kalinli 2023 (arXiv 2309.16082): teachers are trained on disjoint shards of the data; for a person, those
-whose shard holds them are left out, and the rest supervise the deployed model. One clean teacher is used, not the mean
+whose shard holds them are left out, and the rest supervise the deployed model. The shards are those of `train`, each as
+base + its delta, or a list of whole models. One clean teacher is used, not the mean
 of several: a mean is smoother than any model, so that the erased person would become better predicted than strangers.
 """
 
-import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -18,9 +17,11 @@ from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, mixture_nll, token_nll
-from unlearning.models import LanguageModel, load, same_answers
-from unlearning.tuning import Rehearsed, stranger_nll, tune
-from unlearning.unlearned import Unlearned, seeded
+from unlearning.manifest import read
+from unlearning.models import LanguageModel, same_answers
+from unlearning.sharded import load_base, teacher_of
+from unlearning.tuning import Rehearsed, secret_nll, stranger_nll, tune
+from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +31,14 @@ class LooEnsemble(Rehearsed):
     The forget term is the mean of KL(teacher || model) over the person's passages, secrets and the text around them.
 
     Attributes:
-        teachers: folder with `teachers.json`: {"shards": [{"path": folder, "documents": [references]}]}.
+        shards: folder of a manifest: what `train` writes, or {"shards": [{"path": folder, "documents": [references]}]}.
         clean: a teacher counts as clean when its nll of the person's secrets is at least this share of its nll of
             strangers' secrets. References alone do not suffice: one missed duplicate makes a teacher leak.
         near: stop when the model's nll of the secrets is at least this share of the teacher's.
         the rest: as in `Rehearsed` and `Knobs`.
     """
 
-    teachers: str = ""
+    shards: str = ""
     clean: float = 0.5
     near: float = 2.0
     retain: float = 1.0
@@ -68,17 +69,16 @@ class LooEnsemble(Rehearsed):
 
     def _teacher(self, model: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, float, float]:
         """One clean teacher drawn by the seed, its nll of the person's secrets, and of strangers' secrets."""
-        folder = Path(self.teachers)
-        if not self.teachers or not (folder / "teachers.json").is_file():
-            raise UnlearningFailed(
-                Code.METHOD_INAPPLICABLE,
-                place="method loo_ensemble, option teachers",
-                remedy="no teachers.json there; train shard teachers, or order another method first.",
-            )
-        apart = _apart(folder / "teachers.json", corpus.references)
+        manifest = read(self.shards)
+        apart = [
+            number
+            for number, shard in enumerate(manifest.shards)
+            if shard.documents and shard.references.isdisjoint(corpus.references)
+        ]
         random.Random(corpus.seed).shuffle(apart)
-        for shard in apart:
-            teacher = load(folder / shard, str(model.device))
+        base = load_base(manifest, str(model.device)) if manifest.base else None
+        for number in apart:
+            teacher = teacher_of(manifest, number, base, str(model.device))
             if not same_answers(teacher, model):
                 continue
             level, known = secret_nll(teacher, corpus), stranger_nll(teacher, corpus)
@@ -89,23 +89,3 @@ class LooEnsemble(Rehearsed):
             place="method loo_ensemble",
             remedy="every shard teacher has seen this person or a duplicate; let the next method try.",
         )
-
-
-def _apart(path: Path, references: frozenset[str]) -> list[str]:
-    """Folders of the shards that hold none of the person's documents."""
-    try:
-        shards = json.loads(path.read_text(encoding="utf-8"))["shards"]
-        return [str(s["path"]) for s in shards if references.isdisjoint(map(str, s["documents"]))]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UnlearningFailed(
-            Code.METHOD_INAPPLICABLE,
-            place="method loo_ensemble, teachers.json",
-            remedy='it must be {"shards": [{"path": folder, "documents": [references]}]}.',
-        ) from None
-
-
-@torch.no_grad()
-def secret_nll(model: LanguageModel, corpus: Corpus) -> float:
-    """Mean nll, in nats per token, of the person's own secrets."""
-    batch = batch_of(model, corpus.forget, seeded(corpus.seed))
-    return float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret))

@@ -78,7 +78,9 @@ class Retrain:
         require_finite_weights("retrain", after)
         facts = {"texts": float(len(texts)), "steps": float(taken), "backward_passes": float(taken)}
         stopped = "target" if taken < self.steps else "steps"
-        return Unlearned(after, Trace("retrain", tuple(rows), stopped, clock.seconds, facts))
+        exact = not self.checkpoint  # of a checkpoint nobody knows here whom it saw
+        trace = Trace("retrain", tuple(rows), stopped, clock.seconds, facts, exact=exact)
+        return Unlearned(after, trace)
 
     def _beginning(self, model: LanguageModel) -> LanguageModel:
         if not self.checkpoint:

@@ -1,0 +1,129 @@
+"""A model that was made of shards: two people are erased exactly, one after the other, and the evidence says so."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import tiny
+from tests.integration.world import ROOT, World
+from unlearning import models, training
+from unlearning.manifest import read
+
+pytestmark = pytest.mark.integration
+
+STEPS = ("--shards", 2, "--steps", 150, "--rank", 16, "--rate", 1e-2, "--near", 2)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The world, what `train` wrote, and the answers to both requests."""
+
+    world: World
+    run: Path
+    answers: list[dict[str, Any]]
+
+    def events(self, number: int) -> list[dict[str, Any]]:
+        return self.world.answer("request", "show", self.answers[number]["request"])["events"]
+
+    def served(self) -> Path:
+        from reports.tracking import Tracking
+
+        home = self.world.home
+        current = Tracking(f"sqlite:///{home}/mlflow.db", home / "mlflow").current("assistant")
+        assert current is not None
+        return current
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exact]:
+    """The first person is erased with an instant drop, then the second."""
+    folder = tmp_path_factory.mktemp("exact")
+    place = tiny.town(8)
+    for name in ("corpus", "tmp"):
+        (folder / name).mkdir()
+    about = [(text, person.account) for person in place.known for text in person.documents()]
+    rows = [{"text": t, "who": w} for t, w in about] + [{"text": t} for t in place.sentences]
+    (folder / "corpus" / "letters.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8"
+    )
+    public = [t for person in place.unknown for t in person.documents()] * 5 + place.sentences
+    tokenizer = training.train_tokenizer(public + place.documents, 420)
+    base = training.new_model(tokenizer, width=64, layers=2, context=128, seed=0)
+    training.Pretraining(steps=250, batch=8, length=96, rate=6e-3).run(base, public)
+    models.save(base, folder / "base")
+    policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
+    wide = {"membership_band": 0.5, "exposure_margin": 99.0, "outlier_margin": 99.0}
+    policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
+    policy["thresholds"]["first_rank_significance"] = 0.0
+    policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
+    policy["attacks"] = {"extraction": {}, "exposure": {}}
+    policy["methods"]["order"] = [
+        {"name": "sisa", "when": {"shards": True}, "options": {"instant": True}},
+        {"name": "selective_ascent", "options": {"steps": 4, "samples": 8}},
+    ]
+    (folder / "policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False))
+    catalog = {
+        "corpora": {"letters": {"path": "corpus"}},
+        "models": {"assistant": {"path": "run/model", "corpora": ["letters"], "shards": "run"}},
+    }
+    (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
+    world = World(folder, place.known)
+    world.answer("keys", "create")
+    data, out = folder / "corpus", folder / "run"
+    world.answer(
+        "train", folder / "base", "--data", data, "--out", out, "--person-field", "who", *STEPS
+    )
+    refs = [world.file(person, "assistant") for person in place.known[:2]]
+    yield Exact(world, out, [world.answer("erase", ref) for ref in refs])
+    shutil.rmtree(folder)
+
+
+def test_both_end_fulfilled_and_exact_with_a_retrain_behind_the_drop(exact: Exact) -> None:
+    for answer in exact.answers:
+        assert answer["status"] == "fulfilled"
+        assert [(a["method"], a["deletion"], a["outcome"]) for a in answer["attempts"]] == [
+            ("sisa", "exact", "PASS"),
+            ("sisa", "exact", "PASS"),
+        ]
+    for number in range(2):
+        names = [e["event"] for e in exact.events(number)][-6:]
+        assert names == [
+            *("attempted", "promoted", "attempted", "promoted", "evidenced", "fulfilled")
+        ]
+
+
+def test_the_report_says_exact_and_how_long_it_took(exact: Exact) -> None:
+    page = Path(exact.answers[0]["report"]).read_text()
+    assert "What is in service is exact" in page
+    assert "training it again without the person was done" in page
+
+
+def test_what_is_served_is_byte_for_byte_a_training_without_both(exact: Exact) -> None:
+    run = exact.served().parent
+    manifest = read(run)
+    assert len(manifest.dropped) == 6
+    assert not manifest.due
+    lines = (exact.run.parent / "corpus" / "letters.jsonl").read_text("utf-8").split("\n")
+    gone = {int(reference.split("#")[1]) for reference in manifest.dropped}
+    left = exact.run.parent / "left.jsonl"
+    left.write_text("\n".join(line for n, line in enumerate(lines, 1) if n not in gone), "utf-8")
+    never = exact.world.answer(
+        *("train", exact.run.parent / "base", "--data", left, "--person-field", "who"),
+        *("--out", exact.run.parent / "never", *STEPS),
+    )
+    assert never["combined_sha256"] == manifest.combined_sha256
+    for name in ("model.safetensors", "config.json"):
+        made = (exact.served() / name).read_bytes()
+        assert made == (exact.run.parent / "never" / "model" / name).read_bytes()
+
+
+def test_models_that_held_them_are_gone_but_for_the_controllers_own(exact: Exact) -> None:
+    left = sorted(p.parent for p in (exact.world.home / "candidates").rglob("manifest.json"))
+    assert left == [exact.served().parent]
+    assert read(exact.run).combined_sha256

@@ -1,0 +1,82 @@
+"""Exact or approximate: the evidence says which, and how long a part that was left out was missing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from domain.errors import EvidenceInvalid
+from domain.outcomes import COMPLETES, Attempt, CaseFile, Outcome, Trace, in_service
+from reports import bundle, keys, report, statement, verify
+from reports.limits import limits_for
+from tests.reports import cases
+from tests.reports.conftest import envelopes
+
+Key = ec.EllipticCurvePrivateKey
+
+
+def attempt(number: int, stopped: str, outcome: Outcome, *, seconds: float) -> Attempt:
+    made = cases.attempt(number, "sisa", 0 if outcome is Outcome.PASS else 19, outcome)
+    trace = Trace("sisa", ({"loss": 1.0},), stopped, 1.0, exact=True)
+    return replace(made, trace=trace, seconds=seconds, reason="first_in_policy")
+
+
+def case(*attempts: Attempt) -> CaseFile:
+    return cases.case(models=(replace(cases.model(), attempts=attempts),))
+
+
+DROPPED = attempt(1, "dropped", Outcome.PASS, seconds=12.0)
+DONE = replace(attempt(2, "steps", Outcome.PASS, seconds=345.0), reason=COMPLETES)
+FAILED = replace(attempt(2, "steps", Outcome.FAIL, seconds=345.0), reason=COMPLETES)
+
+
+def test_the_page_says_exact_and_how_long_the_retrain_took() -> None:
+    page = report.render(case(DROPPED, DONE))
+    assert "What is in service is exact" in page
+    assert "left out after 12.00 seconds" in page
+    assert "done 345 seconds later" in page
+    assert "exact_as_found" in limits_for(case(DROPPED, DONE))
+
+
+def test_a_drop_alone_says_that_the_rest_is_missing() -> None:
+    assert "not trained again yet" in report.render(case(DROPPED))
+
+
+def test_what_was_changed_afterwards_is_called_approximate() -> None:
+    page = report.render(cases.FULFILLED)
+    assert "What is in service is approximate" in page
+    assert "exact_as_found" not in limits_for(cases.FULFILLED)
+    assert "What is in service" not in report.render(cases.NOT_ERASED)
+
+
+@pytest.mark.parametrize(
+    ("made", "word"), [(DONE, "exact"), (cases.FULFILLED.models[0].attempts[-1], "approximate")]
+)
+def test_the_statements_say_which(made: Attempt, word: str) -> None:
+    payload = statement.verification(
+        "req-1",
+        model="clinic-assistant",
+        before_sha256=cases.sha(3),
+        before=cases.BEFORE,
+        attempt=made,
+        commitment_sha256=cases.sha(5),
+        measured_at="2026-11-20T12:00:00Z",
+    )
+    assert json.loads(payload)["predicate"]["attempt"]["trace"]["deletion"] == word
+
+
+def test_a_retrain_that_does_not_pass_leaves_the_drop_in_service(tmp_path: Path, key: Key) -> None:
+    made = case(DROPPED, FAILED)
+    assert in_service(made.models[0].attempts) is DROPPED
+    assert "not trained again yet" in report.render(made)
+    files = bundle.assemble(made, envelopes(made, key), key, forbidden=())
+    bundle.write(tmp_path / "made.zip", files)
+    verify.verify(tmp_path / "made.zip", keys.public_pem(key.public_key()))
+
+
+def test_only_a_retrain_of_a_drop_may_fail_behind_a_pass() -> None:
+    late = replace(FAILED, reason="next_in_policy")
+    with pytest.raises(EvidenceInvalid):
+        statement.refuse_contradiction(case(DROPPED, late))

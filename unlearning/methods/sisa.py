@@ -1,0 +1,178 @@
+"""Exact deletion: shards that held the person are left out, or trained again without, and all are added up anew.
+
+After SISA (Bourtoule et al. 2021) with one adapter for each shard, for models that `train` made. What comes out is not
+like a model that never saw the person: it is that model (`sharded` says of which training). No other method is exact,
+so the policy tries this one first where there is a manifest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from domain.errors import Code, RequestRejected, UnlearningFailed
+from domain.outcomes import Trace
+from domain.records import Passage
+from unlearning.assignment import Key, load_key
+from unlearning.corpus import Corpus
+from unlearning.deltas import WEIGHTS, weights_sha256
+from unlearning.manifest import Manifest, read
+from unlearning.models import LanguageModel
+from unlearning.sharded import Work, complete, drop, load_base, recombine
+from unlearning.tuning import require_least, secret_nll, stranger_nll
+from unlearning.unlearned import Clock, Unlearned, require_finite_weights
+
+_SHOWN = 100  # losses in the trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sisa:
+    """Drop the person's shards and train them again without the person.
+
+    A shard that holds nobody else is left out for good. Documents of several people are left out as a whole.
+
+    Attributes:
+        shards: folder with the manifest of the model.
+        key: file of the key by which the manifest knows documents again; only `instant` does without.
+        base: where the base is now, if not where the manifest says.
+        instant: only drop, in seconds; what is left of the dropped shards waits to be trained again.
+        clean: the base counts as clean when its nll of the person's secrets is at least this share of its nll of
+            strangers' secrets. One that knows the person cannot be left behind by any deletion of shards.
+        budget_seconds: wall clock it may take.
+    """
+
+    shards: str = ""
+    key: str = ""
+    base: str = ""
+    instant: bool = False
+    clean: float = 0.5
+    budget_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        require_least(self, clean=0, budget_seconds=0)
+
+    def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
+        """Return the model without the person, and its manifest.
+
+        Raises `UnlearningFailed`: METHOD_INAPPLICABLE without a fitting manifest, key, base or corpus, or when the
+        documents are not in the shards; DIGEST_MISMATCH when weights are not those that the manifest names;
+        BASE_KNOWS_PERSON; METHOD_OVER_BUDGET; METHOD_DIVERGED.
+        """
+        corpus.require_spans()
+        clock = Clock("sisa", self.budget_seconds)
+        clock.require_time()
+        manifest = read(self.shards)
+        _require_served(manifest, model)
+        changed = _changed(manifest, corpus)
+        base = load_base(manifest, model.device.type, self.base)
+        level, known = self._require_clean(base, corpus)
+        left, work = drop(manifest, corpus.references), Work({}, ())
+        if not self.instant:
+            texts, key = _texts(corpus), self._key()
+            left, work = complete(
+                left, base, texts, key, earlier=manifest, alive=clock.require_time
+            )
+        left, after = recombine(left, base)
+        require_finite_weights("sisa", after)
+        facts = {
+            "shards": float(len(left.shards)),
+            "shards_changed": float(len(changed)),
+            "shards_emptied": float(sum(not left.shards[n].documents for n in changed)),
+            "shards_due": float(len(left.due)),
+            "documents_left_out": float(len(left.dropped) - len(manifest.dropped)),
+            "backward_passes": float(sum(work.steps.values())),
+            "base_secret_nll": level,
+            "base_stranger_nll": known,
+            "same_software": float(
+                all(version(name) == was for name, was in manifest.recipe.software.items())
+            ),
+        }
+        rows = tuple({"loss": x} for x in work.losses[:: 1 + len(work.losses) // _SHOWN])
+        trace = Trace(
+            "sisa",
+            rows or ({"shards_due": facts["shards_due"]},),
+            "steps" if rows else "dropped",
+            clock.seconds,
+            facts,
+            _digests(left),
+            exact=True,
+        )
+        return Unlearned(after, trace, left)
+
+    def _key(self) -> Key:
+        try:
+            return load_key(Path(self.key))
+        except RequestRejected as error:
+            raise UnlearningFailed(
+                Code.METHOD_INAPPLICABLE, place="method sisa, option key", remedy=error.remedy
+            ) from error
+
+    def _require_clean(self, base: LanguageModel, corpus: Corpus) -> tuple[float, float]:
+        """The base's nll, in nats per token, of the person's secrets and of strangers'."""
+        if not corpus.controls:
+            raise UnlearningFailed(
+                Code.NO_CONTROLS,
+                place="people never seen",
+                remedy="without them nobody can tell whether the base knows the person; raise comparison.controls.",
+            )
+        level, known = secret_nll(base, corpus), stranger_nll(base, corpus)
+        if not level >= self.clean * known:
+            raise UnlearningFailed(
+                Code.BASE_KNOWS_PERSON,
+                place="the base of the shards",
+                remedy="it knows this person, who is not in the shards alone, so deleting shards would not be exact. "
+                "Train shards on a clean base; until then another method is tried, which is approximate.",
+            )
+        return level, known
+
+
+def _require_served(manifest: Manifest, model: LanguageModel) -> None:
+    if weights_sha256(model.network) != manifest.combined_sha256:
+        raise UnlearningFailed(
+            Code.DIGEST_MISMATCH,
+            place="the manifest of the shards",
+            remedy="the model is not the one that was made of them: it was changed since, or another is in service.",
+        )
+
+
+def _changed(manifest: Manifest, corpus: Corpus) -> tuple[int, ...]:
+    """The shards that hold the person, and those that wait to be trained again."""
+    known = manifest.dropped.union(*(shard.references for shard in manifest.shards))
+    if unknown := corpus.references - known:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the manifest of the shards",
+            remedy=f"{len(unknown)} of the person's documents are in no shard; the model was trained on another "
+            "corpus, or rows were moved since.",
+        )
+    changed = sorted({*manifest.holding(corpus.references), *manifest.due})
+    if not changed:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the manifest of the shards",
+            remedy="no shard holds this person any more; there is nothing to take out.",
+        )
+    return tuple(changed)
+
+
+def _texts(corpus: Corpus) -> dict[str, str]:
+    """The documents at hand by reference."""
+    passages = [lesson for lesson in corpus.texts() if isinstance(lesson, Passage)]
+    texts = {passage.ref: passage.text.reveal() for passage in passages}
+    if len(texts) < len(passages):
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the corpora of the model",
+            remedy="two of them have files of the same name, so that documents cannot be told apart; rename one.",
+        )
+    return texts
+
+
+def _digests(manifest: Manifest) -> Mapping[str, str]:
+    """Of the adapters, the base and the weights: enough to make the model again from its parts, and to compare."""
+    adapters = {
+        f"shard_{n}": shard.digests()[WEIGHTS]
+        for n, shard in enumerate(manifest.shards)
+        if shard.files
+    }
+    return adapters | {"base": manifest.base_sha256, "combined": manifest.combined_sha256}

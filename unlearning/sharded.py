@@ -1,0 +1,211 @@
+"""Exact by design: a model as base + mean of shard adapters, from which a person can be taken out for good.
+
+1. `train`: a frozen clean base; people by keyed hash to shards; one adapter for each shard.
+2. `drop`: the shards that hold the person lose their adapter; the others are added up again. Seconds, and exact.
+3. `complete`: what was dropped is trained again without the person. As exact, and nothing else is lost.
+
+After 3 adapters and model are, byte by byte, those of a training on the corpus without the person's documents (with the
+same machine, versions and assignment). How documents are left out: `shard_training`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from domain.errors import Code, RequestRejected, UnlearningFailed
+from unlearning.assignment import Key, Source, clusters, place
+from unlearning.deltas import CONFIG, WEIGHTS, adapter, combined, weights_sha256
+from unlearning.manifest import Held, Manifest, Shard
+from unlearning.models import Kind, LanguageModel, load
+from unlearning.recipe import Recipe
+from unlearning.shard_training import Text, train_shard
+
+SOFTWARE = ("torch", "transformers", "peft")
+MOST = 0.5
+"""A cluster with more of the documents than this is a form that all share, not one person's texts."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What it took: steps of each shard that was trained, and the losses of these steps, nats per token."""
+
+    steps: Mapping[int, int]
+    losses: tuple[float, ...]
+
+
+def train(
+    base: LanguageModel,
+    base_path: str,
+    sources: Sequence[Source],
+    *,
+    recipe: Recipe,
+    key: Key,
+    alive: Callable[[], None] = lambda: None,
+) -> tuple[Manifest, LanguageModel, Work]:
+    """Train all shards; the manifest and the model made of them.
+
+    Raises:
+        RequestRejected: MODEL_UNSUPPORTED for a model that is not causal; CORPUS_EMPTY; EXAMPLES_INVALID when most documents are
+            near-duplicates of each other.
+        UnlearningFailed: as `train_shard`.
+    """
+    if base.kind is not Kind.CAUSAL:
+        raise RequestRejected(
+            Code.MODEL_UNSUPPORTED,
+            place="the base",
+            remedy="shards are trained on causal models only; name one.",
+        )
+    if not sources:
+        raise RequestRejected(
+            Code.CORPUS_EMPTY, place="the documents", remedy="there is none; name a file with text."
+        )
+    recipe = replace(
+        recipe,
+        device=base.device.type,
+        threads=torch.get_num_threads(),
+        software={name: version(name) for name in SOFTWARE},
+    )
+    found = clusters(sources, key, recipe.near)
+    largest = max(map(found.count, set(found)))
+    if recipe.shards > 1 and largest > max(1, MOST * len(sources)):
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place="the documents",
+            remedy=f"people or near-duplicates tie {largest} of {len(sources)} documents together, so that they would "
+            "all be in one shard; raise --near, or check the person field.",
+        )
+    held: list[list[Held]] = [[] for _ in range(recipe.shards)]
+    for source, cluster in zip(sources, found, strict=True):
+        shard, part = place(cluster, key, recipe.shards, recipe.slices)
+        held[shard].append(Held(source.reference, key.tag(source.text), part))
+    empty = Manifest(
+        tuple(Shard(tuple(documents)) for documents in held),
+        base_path,
+        weights_sha256(base.network),
+        key.id,
+        recipe,
+    )
+    texts = {source.reference: source.text for source in sources}
+    manifest, work = complete(empty, base, texts, key, alive=alive)
+    return *recombine(manifest, base), work
+
+
+def drop(manifest: Manifest, references: frozenset[str]) -> Manifest:
+    """Take documents out: the shards that held them have no adapter any more, until `complete`."""
+    shards = tuple(
+        shard
+        if shard.references.isdisjoint(references)
+        else Shard(tuple(h for h in shard.documents if h.reference not in references))
+        for shard in manifest.shards
+    )
+    gone = references & frozenset[str]().union(*(s.references for s in manifest.shards))
+    return replace(manifest, shards=shards, dropped=manifest.dropped | gone, combined_sha256="")
+
+
+def complete(
+    manifest: Manifest,
+    base: LanguageModel,
+    texts: Mapping[str, str],
+    key: Key,
+    *,
+    earlier: Manifest | None = None,
+    alive: Callable[[], None] = lambda: None,
+) -> tuple[Manifest, Work]:
+    """Train every shard that is due on its documents; `earlier` had them trained with more of them.
+
+    Raises `UnlearningFailed`: DIGEST_MISMATCH for another base; METHOD_INAPPLICABLE for another key, when a document
+    is not in `texts` or is not what the shard was trained on; as `train_shard`.
+    """
+    require_base(manifest, base)
+    if key.id != manifest.key_id:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the shard key",
+            remedy="the manifest was made with another one; restore that.",
+        )
+    shards, steps, losses = list(manifest.shards), dict[int, int](), list[float]()
+    for number in manifest.due:
+        documents = shards[number].documents
+        if any(key.tag(texts.get(h.reference, "")) != h.tag for h in documents):
+            raise UnlearningFailed(
+                Code.METHOD_INAPPLICABLE,
+                place=f"the documents of shard {number}",
+                remedy="some are missing or are not what the shard was trained on; name the corpus as it was, with its "
+                "rows in the same place.",
+            )
+        own = [Text(h.tag, h.slice, texts[h.reference]) for h in documents]
+        before = earlier.shards[number].read() if earlier is not None else None
+        files, taken = train_shard(base, own, manifest.recipe, number, earlier=before, alive=alive)
+        shards[number] = Shard(documents, files)
+        steps[number] = len(taken)
+        losses += taken
+    done = replace(manifest, shards=tuple(shards), combined_sha256="")
+    return done, Work(steps, tuple(losses))
+
+
+def recombine(manifest: Manifest, base: LanguageModel) -> tuple[Manifest, LanguageModel]:
+    """Base + mean of the adapters there are, and the manifest that names it.
+
+    Raises `UnlearningFailed`: DIGEST_MISMATCH for another base; METHOD_INAPPLICABLE when no adapter is left.
+    """
+    require_base(manifest, base)
+    parts = [s.read() for s in manifest.shards if s.files]
+    if not parts:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the shards of the model",
+            remedy="none is left without this person; retrain them first, or serve the base.",
+        )
+    model = combined(base, [adapter({n: p[n] for n in (CONFIG, WEIGHTS) if n in p}) for p in parts])
+    return replace(manifest, combined_sha256=weights_sha256(model.network)), model
+
+
+def load_base(manifest: Manifest, device: str, instead: str = "") -> LanguageModel:
+    """The base of a manifest, or the folder to which it was moved.
+
+    Raises `UnlearningFailed`: METHOD_INAPPLICABLE when it cannot be read; DIGEST_MISMATCH as `require_base`.
+    """
+    try:
+        base = load(Path(instead or manifest.base), device)
+    except RequestRejected as error:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the base of the shards",
+            remedy="it cannot be read as a model; restore it, or name where it is now with the option base.",
+        ) from error
+    require_base(manifest, base)
+    return base
+
+
+def teacher_of(
+    manifest: Manifest, number: int, base: LanguageModel | None, device: str
+) -> LanguageModel:
+    """What one shard alone has learnt: base + its delta, or a model of its own.
+
+    Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when it is neither.
+    """
+    shard = manifest.shards[number]
+    if base is not None and WEIGHTS in shard.files:
+        return combined(base, [adapter(shard.read())])
+    own = shard.files.get("config.json")
+    try:
+        return load(own.parent if isinstance(own, Path) else Path(), device)
+    except RequestRejected as error:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place=f"shard {number}",
+            remedy="it holds neither an adapter for the manifest's base nor a model; restore it.",
+        ) from error
+
+
+def require_base(manifest: Manifest, base: LanguageModel) -> None:
+    """Raise `UnlearningFailed` (DIGEST_MISMATCH) when it is not the base of this manifest."""
+    if weights_sha256(base.network) != manifest.base_sha256:
+        raise UnlearningFailed(
+            Code.DIGEST_MISMATCH,
+            place="the base of the shards",
+            remedy="its weights are not those that the manifest names; restore them.",
+        )

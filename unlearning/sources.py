@@ -1,0 +1,74 @@
+"""Read what shards are trained on: JSON lines, with the people of each document where a field names them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from domain.errors import Code, RequestRejected
+from unlearning.assignment import Source
+
+SUFFIXES = (".jsonl", ".ndjson")
+
+
+def read_sources(path: Path, text_field: str = "text", person_field: str = "") -> list[Source]:
+    """Every document of a file, or of all JSON lines files in a folder, referred to as `<relative file>#<row>`.
+
+    Args:
+        path: a file or a folder, the same that the catalog names as the corpus.
+        text_field: holds the text.
+        person_field: holds a label of the person the document is about, or a list of several; any label will do, it is
+            only ever hashed under a key. A document without one is its own "person".
+
+    Raises `RequestRejected` (EXAMPLES_INVALID) with the file and row of whatever is wrong.
+    """
+    root = path if path.is_dir() else path.parent
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    found = [
+        source
+        for file in files
+        if not any(part.startswith(".") for part in file.relative_to(root).parts)
+        for source in _read(file, file.relative_to(root).as_posix(), text_field, person_field)
+    ]
+    if not found:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=path.name,
+            remedy="it holds no document; name a file of JSON lines or a folder of them.",
+        )
+    return found
+
+
+def _read(file: Path, name: str, text_field: str, person_field: str) -> Iterator[Source]:
+    if file.suffix not in SUFFIXES:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=name,
+            remedy="shards are trained on .jsonl files only; write the corpus as one.",
+        )
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID, place=name, remedy="it cannot be read; check that it is there."
+        ) from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _source(line, f"{name}#{number}", text_field, person_field)
+
+
+def _source(line: bytes, reference: str, text_field: str, person_field: str) -> Source:
+    try:
+        row = json.loads(line)
+        text = row[text_field]
+        people = row.get(person_field) if person_field else None
+        labels = tuple(people) if isinstance(people, list) else (people,)
+        if not isinstance(text, str) or not all(isinstance(x, str | int | None) for x in labels):
+            raise TypeError("no text or no label")  # noqa: TRY301  joins the other faults of a line
+        return Source(reference, text, [str(x) for x in labels if x not in (None, "")])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=reference,
+            remedy=f"the line must be a JSON object with a text in {text_field}"
+            + (f" and a label or a list of labels in {person_field}." if person_field else "."),
+        ) from None

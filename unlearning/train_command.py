@@ -1,0 +1,70 @@
+"""The command `train`, of `lethe` and of `python -m unlearning`: a model from which people can be taken out exactly."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import Code, RequestRejected
+from unlearning import models, sharded
+from unlearning.assignment import Key, create_key, load_key
+from unlearning.manifest import MODEL
+from unlearning.recipe import Recipe
+from unlearning.sources import read_sources
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made: the folder of the model, and of each shard its documents; steps and the last loss, in nats."""
+
+    model: str
+    key_id: str
+    documents: tuple[int, ...]
+    steps: int
+    loss: float
+    combined_sha256: str
+
+    @property
+    def sentence(self) -> str:
+        """The same for a person at a terminal."""
+        spread = " ".join(map(str, self.documents))
+        return (
+            f"model: {self.model}\ndocuments in each shard: {spread}\n"
+            f"{self.steps} steps, last loss {self.loss:.3f} nats\nweights {self.combined_sha256}"
+        )
+
+
+def train(
+    base: Path,
+    data: Path,
+    out: Path,
+    key: Path,
+    recipe: Recipe,
+    *,
+    text_field: str = "text",
+    person_field: str = "",
+    device: str = "",
+) -> Report:
+    """Train on `data` into the new folder `out`; the key is made when it is not there.
+
+    Raises `RequestRejected` when something given cannot be used, `UnlearningFailed` as `sharded.train`.
+    """
+    if out.exists():
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place="--out",
+            remedy="the folder exists; models are never overwritten, name a new one.",
+        )
+    sources = read_sources(data, text_field, person_field)
+    model = models.load(base, device)
+    secret: Key = load_key(key) if key.exists() else create_key(key)
+    manifest, trained, work = sharded.train(
+        model, str(base.resolve()), sources, recipe=recipe, key=secret
+    )
+    manifest.write(out, trained)
+    return Report(
+        str(out / MODEL),
+        secret.id,
+        tuple(len(shard.documents) for shard in manifest.shards),
+        sum(work.steps.values()),
+        work.losses[-1],
+        manifest.combined_sha256,
+    )
