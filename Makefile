@@ -13,7 +13,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume methods methods-gpu attack-speed verdict-power bench-detect ner clean
+.PHONY: setup demo test test-fast check lume methods methods-gpu exact attack-speed verdict-power bench-detect ner clean
 
 setup: $(READY)
 
@@ -49,6 +49,9 @@ methods: $(READY)  ## every method on small models, each with its paper's relati
 SIZE := gpt2
 methods-gpu:  ## the same on LUME people and GPT-2's size, with what is installed (torch, transformers, peft); SIZE=tiny for a CPU
 	$(firstword $(wildcard $(PYTHON)) python3) -m tests.benchmark.methods_gpu --size $(SIZE)
+
+exact: $(READY)  ## what exact deletion costs, against its law, and whether it is exact: out/exact.json (minutes)
+	$(PYTHON) -m tests.benchmark.exact
 
 attack-speed: $(READY)  ## what attacking costs, beside one forward pass: out/attack-speed.json (minutes)
 	$(PYTHON) -m tests.benchmark.attack_speed

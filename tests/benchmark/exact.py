@@ -1,0 +1,198 @@
+"""`make exact`: what exact deletion costs and gives, against the law of SISA; prints a table, writes out/exact.json.
+
+A base that has read other people's records of the same form (without that an adapter cannot learn the form) is
+fine-tuned on 24 people as shards. For each layout one person after the other is taken out, each from the whole.
+Law: (1/S)(2/3 + 1/(3R)) of a training for one person, 1 - (1 - 1/S)^K for a batch of K with R = 1 (Bourtoule et al.
+2021, expected values), in steps and in seconds. Replay has no law here: its share is what it is.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, variance
+
+import torch
+
+from flows.fiction import Person
+from tests import tiny
+from unlearning import models, sharded, training
+from unlearning.assignment import Key, Source
+from unlearning.batches import batch_of
+from unlearning.encoding import Encoded, encode
+from unlearning.losses import masked_mean, token_nll
+from unlearning.manifest import Manifest
+from unlearning.models import LanguageModel
+from unlearning.recipe import Recipe
+from unlearning.unlearned import seeded
+
+OUT = Path("out/exact.json")
+PEOPLE, STEPS, RATE, RANK = 24, 60, 5e-3, 8
+KEY = Key(b"made up, like the people who are")
+LAYOUTS = ((8, 1, 0, 1), (8, 1, 0, 4), (4, 3, 0, 1), (1, 1, 20, 1))
+"""Shards, slices, steps between points for replay, people in a batch."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One layout. Shares are of a full training; nll in nats per token of secrets; perplexity against one adapter."""
+
+    shards: int
+    slices: int
+    every: int
+    batch: int
+    law: float
+    steps: float
+    seconds: float
+    identical: bool
+    erased_nll: float
+    unknown_nll: float
+    interval: float
+    perplexity_cost: float
+
+    @property
+    def alike(self) -> bool:
+        """Whether those taken out are told no better and no worse than people never seen."""
+        return abs(self.erased_nll - self.unknown_nll) <= self.interval
+
+
+def law(shards: int, slices: int, batch: int) -> float:
+    """The expected share of a full training."""
+    if batch > 1:
+        return 1 - (1 - 1 / shards) ** batch
+    return (2 / 3 + 1 / (3 * slices)) / shards
+
+
+@dataclass(frozen=True)
+class World:
+    """The base, the documents, and whom it is about."""
+
+    base: LanguageModel
+    sources: list[Source]
+    place: tiny.Town
+
+    def references(self, people: Sequence[int]) -> frozenset[str]:
+        labels = {str(n) for n in people}
+        return frozenset(s.reference for s in self.sources if labels & set(s.people))
+
+
+def world(steps: int) -> World:
+    """The base knows the form from people of its own; of the unknown ones it has read nobody."""
+    place, public = tiny.town(PEOPLE, seed=11), tiny.town(PEOPLE, seed=12)
+    read = [t for p in public.known for t in p.documents()] + public.sentences
+    tokenizer = training.train_tokenizer([*read, *place.documents], 420)
+    with torch.random.fork_rng():
+        base = training.new_model(tokenizer, width=64, layers=2, context=128, seed=0)
+    training.Pretraining(steps=steps, batch=8, length=96, rate=6e-3).run(base, read)
+    texts = [(str(n), text) for n, p in enumerate(place.known) for text in p.documents()]
+    sources = [Source(f"a.jsonl#{n}", text, (who,)) for n, (who, text) in enumerate(texts, 1)]
+    return World(models.copy_of(base), sources, place)
+
+
+def measure(here: World, layout: tuple[int, int, int, int], single: float, count: int) -> Line:
+    """Train the layout, take out `count` batches of people, each from the whole, and compare."""
+    shards, slices, every, batch = layout
+    steps = STEPS * (8 if shards == 1 else 1)
+    recipe = Recipe(
+        shards=shards, slices=slices, every=every, steps=steps, rank=RANK, rate=RATE, near=2.0
+    )
+    started = time.monotonic()
+    whole, model, work = sharded.train(here.base, "", here.sources, recipe=recipe, key=KEY)
+    full, full_steps = time.monotonic() - started, sum(work.steps.values())
+    texts = {s.reference: s.text for s in here.sources}
+    taken, seconds, erased, unknown, same = [], [], [], [], True
+    for turn in range(count):
+        people = [(turn * 5 + n * 7) % PEOPLE for n in range(batch)]
+        gone, started = here.references(people), time.monotonic()
+        left = sharded.drop(whole, gone)
+        left, again = sharded.complete(left, here.base, texts, KEY, earlier=whole)
+        left, after = sharded.recombine(left, here.base)
+        seconds.append((time.monotonic() - started) / full)
+        taken.append(sum(again.steps.values()) / full_steps)
+        erased += nlls(after, [here.place.known[n] for n in people])
+        unknown += nlls(after, here.place.unknown)
+        if not turn:
+            same = identical(here, left, gone, recipe)
+    spread = math.sqrt(variance(erased) / len(erased) + variance(unknown) / len(unknown))
+    return Line(
+        *layout,
+        law(shards, slices, batch) if not every else math.nan,
+        mean(taken),
+        mean(seconds),
+        same,
+        mean(erased),
+        mean(unknown),
+        1.96 * spread,
+        perplexity(model, here) / single - 1,
+    )
+
+
+def identical(here: World, left: Manifest, gone: frozenset[str], recipe: Recipe) -> bool:
+    """Whether all files are those of a training that never had these documents."""
+    sources = [s for s in here.sources if s.reference not in gone]
+    never, _, _ = sharded.train(here.base, "", sources, recipe=recipe, key=KEY)
+    return never.combined_sha256 == left.combined_sha256 and all(
+        a.digests() == b.digests() for a, b in zip(never.shards, left.shards, strict=True)
+    )
+
+
+@torch.no_grad()
+def nlls(model: LanguageModel, people: Sequence[Person]) -> list[float]:
+    """Mean nll of each person's secrets."""
+    found = []
+    for number, person in enumerate(people):
+        rows: Sequence[Encoded] = encode(model, tiny.passages(person, f"p{number}"))
+        batch = batch_of(model, rows, seeded(0))
+        found.append(float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret)))
+    return found
+
+
+@torch.no_grad()
+def perplexity(model: LanguageModel, here: World) -> float:
+    """On texts about people whom nobody has read, and about nobody."""
+    texts = [p for n, x in enumerate(here.place.unknown) for p in tiny.passages(x, f"u{n}")]
+    batch = batch_of(model, encode(model, [*texts, *tiny.sentences(here.place)]), seeded(0))
+    return math.exp(float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.valid)))
+
+
+def main() -> None:
+    """Measure all layouts against one adapter on everything, trained for as many steps as eight shards."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=4, help="batches taken out of each layout")
+    parser.add_argument("--pretraining", type=int, default=700, help="steps of the base")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    here = world(options.pretraining)
+    recipe = Recipe(shards=1, steps=8 * STEPS, rank=RANK, rate=RATE, near=2.0)
+    _, one, _ = sharded.train(here.base, "", here.sources, recipe=recipe, key=KEY)
+    single = perplexity(one, here)
+    known, unknown = mean(nlls(one, here.place.known)), mean(nlls(one, here.place.unknown))
+    base = perplexity(here.base, here)
+    print(f"perplexity: base {base:.3f}, one adapter on everybody {single:.3f}")
+    print(
+        f"one adapter, nll of secrets: people it was trained on {known:.2f}, unknown {unknown:.2f}"
+    )
+    titles = (
+        "shards slices every batch     law   steps seconds identical  erased unknown alike cost"
+    )
+    print(titles)
+    lines = []
+    for layout in LAYOUTS:
+        line = measure(here, layout, single, options.count)
+        lines.append(asdict(line) | {"alike": line.alike})
+        print(
+            f"{line.shards:6} {line.slices:6} {line.every:5} {line.batch:5} {line.law:7.3f} {line.steps:7.3f} "
+            f"{line.seconds:7.3f} {line.identical!s:>9} {line.erased_nll:7.3f} {line.unknown_nll:7.3f} "
+            f"{line.alike!s:>5} {line.perplexity_cost:+.2%}",
+            flush=True,
+        )
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    found = {"base": base, "single": single, "known_nll": known, "unknown_nll": unknown}
+    OUT.write_text(json.dumps({**found, "lines": lines}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
