@@ -100,6 +100,12 @@ class ExactIndex:
             spans.append(_span(document, hit, Owner.UNCERTAIN if unsure else Owner.SUBJECT))
         return merge_spans(spans)
 
+    def knows(self, document: Document, subject: Subject) -> bool:
+        """Whether the subject is surely in this document."""
+        return self.mentions(document.text.reveal(), subject) and any(
+            span.owner is Owner.SUBJECT for span in self.find(document, subject)
+        )
+
     def mentions(self, text: str, subject: Subject) -> bool:
         """Whether a `find` is worth it: a quick look that never misses what it would find."""
         return any(True for _ in self.net([subject]).catch([text]))

@@ -114,14 +114,7 @@ def search(
         DetectionFailed: a detector broke.
 
     """
-    index = next((d for d in detectors.values() if isinstance(d, ExactIndex)), None)
-    if index is None:
-        raise RequestRejected(
-            Code.DETECTOR_UNKNOWN,
-            place="detectors",
-            remedy="name the detector exact among them: without it nothing says whose a finding is",
-            request_ref=subjects[0].request_ref if subjects else "",
-        )
+    index = index_of(detectors.values(), subjects[0].request_ref if subjects else "")
     reviewers = {name: d for name, d in detectors.items() if isinstance(d, Reviewer)}
     closer = {n: d for n, d in detectors.items() if d is not index and n not in reviewers}
     look = _Look(subjects, index, closer, reviewers)
@@ -182,6 +175,19 @@ def _documents(batch: Batch, places: AbstractSet[int]) -> Documents:
         found |= {place: piece.document(place - count) for place in places if place in here}
         count += len(piece.texts)
     return found
+
+
+def index_of(detectors: Iterable[Detector], request_ref: str = "") -> ExactIndex:
+    """The exact index among the detectors. Raises `RequestRejected` (DETECTOR_UNKNOWN)."""
+    for detector in detectors:
+        if isinstance(detector, ExactIndex):
+            return detector
+    raise RequestRejected(
+        Code.DETECTOR_UNKNOWN,
+        place="detectors",
+        remedy="name the detector exact among them: without it nothing says whose a finding is",
+        request_ref=request_ref,
+    )
 
 
 @dataclass(frozen=True, repr=False)

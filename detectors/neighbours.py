@@ -82,7 +82,7 @@ def neighbours(  # noqa: PLR0917 - the last two are named by every caller
         if document.ref in exclude or not _SECRET.search(text):
             continue
         keys = _keys(text)
-        if keys and not _is_subject(index, document, subject):
+        if keys and not index.knows(document, subject):
             kept.append((document, keys))
     persons = _group(kept)  # 2
     order = sorted(persons, key=lambda root: persons[root][0].ref)
@@ -131,13 +131,6 @@ def is_personal(text: str) -> bool:
     """Whether a text holds a sure secret by its looks."""
     return any(
         finding.score >= SURE for finding in findings(text) if finding.kind is not SpanKind.PERSON
-    )
-
-
-def _is_subject(index: ExactIndex, document: Document, subject: Subject) -> bool:
-    """Whether the subject is in a document that the search did not hand over as excluded."""
-    return index.mentions(document.text.reveal(), subject) and any(
-        span.owner is Owner.SUBJECT for span in index.find(document, subject)
     )
 
 

@@ -1,7 +1,7 @@
 """Confidence intervals that need no library: the exact binomial one."""
 
 from collections.abc import Callable
-from math import comb, exp, lgamma, log, log1p
+from math import comb, exp, hypot, lgamma, log, log1p
 
 from domain.outcomes import Estimate
 
@@ -18,6 +18,18 @@ def rate(hits: int, trials: int, confidence: float = 0.95) -> Estimate:
     low = 0.0 if hits == 0 else _solve(lambda p: 1 - _cdf(hits - 1, trials, p), tail)
     high = 1.0 if hits == trials else _solve(lambda p: 1 - _cdf(hits, trials, p), 1 - tail)
     return Estimate(hits / trials, low, high, trials, hits)
+
+
+def difference(before: Estimate, after: Estimate) -> Estimate:
+    """after - before, with a 95 % interval from the two intervals, as if the two were independent.
+
+    Newcombe's square-and-add (Statistics in Medicine 17:873, 1998, method 10; MOVER, Zou & Donner 2008). Of the same
+    people before and after the two go together, and the interval is wider than need be.
+    """
+    change = after.value - before.value
+    low = hypot(after.value - after.low, before.high - before.value)
+    high = hypot(after.high - after.value, before.value - before.low)
+    return Estimate(change, change - low, change + high, min(before.trials, after.trials))
 
 
 def fisher(hits: int, trials: int, other_hits: int, other_trials: int) -> float:

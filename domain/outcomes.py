@@ -110,6 +110,8 @@ class Check:
 
 GATES = ("memorised_before", "enough_trials")
 """Checks without which a pass would say nothing: the verdict is INCONCLUSIVE where one of them is not passed."""
+DELETION = "deletion"
+"""The check of a method that only suppresses, where the policy wants more: no pass rests on such a model."""
 
 
 def carries_a_pass(checks: Iterable[tuple[str, str]]) -> bool:
@@ -121,7 +123,8 @@ def carries_a_pass(checks: Iterable[tuple[str, str]]) -> bool:
     found = list(checks)
     passed = {name for name, outcome in found if outcome == Outcome.PASS}
     broken = {outcome for _, outcome in found} - {Outcome.PASS, Outcome.INCONCLUSIVE}
-    return not broken and passed >= set(GATES) and len(passed) > len(GATES)
+    suppressed = any(name == DELETION and outcome != Outcome.PASS for name, outcome in found)
+    return not (broken or suppressed) and passed >= set(GATES) and len(passed) > len(GATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class Trace:
         default_factory=dict
     )  # e.g. of what was edited, never its values
     exact: bool = False  # the model is one that was never trained on the person; else it only behaves like one
+    suppressed: bool = False  # the model learnt not to say it; nothing was taken out of it
 
 
 def deletion(trace: Trace | None) -> str:

@@ -44,12 +44,29 @@ class Redaction(Strict):
     mark: str = Field(min_length=1, max_length=40)
 
 
+class Groups(Strict):
+    """Groups of people for which loss and leak are reported: a field of the corpus rows, and the values that count.
+
+    A row with another value, and a person whose rows disagree, is in no group. Nobody's group is guessed.
+    """
+
+    field: str = Field(min_length=1)
+    values: tuple[Word, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _ours(self) -> Self:
+        if taken := sorted({"alike", "unlike"} & set(self.values)):
+            raise ValueError(f"{taken[0]} is what the report calls groups of its own; name another")
+        return self
+
+
 class Comparison(Strict):
     """Whom the person is compared with."""
 
     neighbours: int = Field(ge=2)  # other people of the corpus
     ordinary: int = Field(ge=1)  # passages without personal data
     controls: int = Field(ge=1)  # people whom the model never saw
+    groups: Groups | None = None  # without: people like this one, and everybody else
 
 
 Architecture = Literal["causal", "masked", "seq2seq", "classifier"]
@@ -75,9 +92,14 @@ class MethodRule(Strict):
 
 
 class Methods(Strict):
-    """The order in which methods are tried, and how long all of them may take together for one model."""
+    """The order in which methods are tried, and how long all of them may take together for one model.
+
+    `suppression` says whether a method that only keeps the model from saying the person's data (`quark`) may pass. The
+    data stay in its weights; the evidence and the report call it suppression.
+    """
 
     budget_seconds: float = Field(gt=0)
+    suppression: bool = False
     order: tuple[MethodRule, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

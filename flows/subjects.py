@@ -1,18 +1,26 @@
 """Whom and what one model's trial is about: the person, other people, ordinary text, and the text to train again on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from detectors.corpus import open_corpus
+from detectors.exact import ExactIndex
+from detectors.locate import index_of
 from detectors.neighbours import neighbours, ordinary
 from detectors.protocol import Reviewer
 from domain.errors import Code, RequestRejected
-from domain.records import Document, Passage
+from domain.records import Document, Passage, Subject
+from domain.secrecy import Secret
 from flows.bench import Bench
 from flows.catalog import CorpusEntry
 from flows.copies import Copies
 from unlearning import models
 from unlearning.models import Kind, LanguageModel
+
+
+def finder(index: ExactIndex, subject: Subject) -> Callable[[str], bool]:
+    """Whether a text surely holds the person, in whatever form of their identifiers the exact index knows."""
+    return lambda text: index.knows(Document("said#1", Secret(text)), subject)
 
 
 class Subjects:
@@ -32,6 +40,7 @@ class Subjects:
                 place="policy.yaml, detectors",
                 remedy="exact alone cannot find other people's records to compare with; add presidio.",
             )
+        self.finds = finder(index_of(bench.detectors.values()), subject)
         exclude = {passage.ref for passage in self.members}
         self.neighbours = neighbours(
             documents(bench, name, model), subject, closer[0], exclude, comparison.neighbours, seed
@@ -39,6 +48,29 @@ class Subjects:
         exclude |= {passage.ref for passage in self.neighbours}
         texts = documents(bench, name, model)
         self.ordinary = ordinary(texts, exclude, comparison.ordinary, seed)
+        self.groups = groups_of(bench, name, self.neighbours) if comparison.groups else {}
+
+
+def groups_of(bench: Bench, name: str, passages: Sequence[Passage]) -> dict[str, str]:
+    """The group of each person by the field of the corpus that the policy names: person -> one of its values.
+
+    Raises `RequestRejected` (CORPUS_CORRUPT, CORPUS_UNREADABLE) when a row or a table has no such field.
+    """
+    named = bench.policy.comparison.groups
+    if named is None:
+        return {}
+    people = {passage.ref: passage.person for passage in passages}
+    found: dict[str, set[str]] = {}
+    for corpus in bench.stores.catalog.model(name).corpora:
+        path = bench.stores.catalog.corpus(corpus).path
+        for row in open_corpus(path, named.field).documents():
+            if row.ref in people:
+                found.setdefault(people[row.ref], set()).add(row.text.reveal().strip().casefold())
+    return {
+        person: value
+        for person, values in found.items()
+        if len(values) == 1 and (value := min(values)) in named.values
+    }
 
 
 def documents(bench: Bench, name: str, model: LanguageModel) -> Iterator[Document]:

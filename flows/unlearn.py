@@ -119,6 +119,8 @@ def _trial(bench: Bench, name: str, model: models.LanguageModel) -> Trial:
         seed=seed,
         controls=bench.policy.comparison.controls,
         texts=partial(redacted_texts, bench, name, model),
+        finds=people.finds,
+        groups=people.groups,
     )
 
 
@@ -211,6 +213,7 @@ def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start
             build.thresholds(bench.policy),
             required=bench.policy.attacks,
             attempt=number,
+            suppressed=trace.suppressed and not bench.policy.methods.suppression,
         )
     except UnlearningFailed as failed:
         error = failed.code.value

@@ -46,6 +46,11 @@ LIMITS = MappingProxyType(
             "after erasure was compared with itself before and with people it never saw, not with "
             "such a model."
         ),
+        "suppressed_only": (
+            "A method was used that teaches the model not to say the person's data. It takes nothing "
+            "out of the weights: another prompt, another way of asking or further training may bring "
+            "the data back. This is suppression until an erasure follows, and no deletion."
+        ),
         "same_key": (
             "The operator who searched and erased and the verifier who measured are the same party "
             "and hold the same key. A dishonest operator could invent numbers. The defence is to "
@@ -129,6 +134,8 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
         codes.add("zero_hits_bound")
     if any(rate.trials < _FEW_TRIALS for rate in rates):
         codes.add("few_spans")
+    if any(a.trace and a.trace.suppressed for model in case.models for a in model.attempts):
+        codes.add("suppressed_only")
     if any(model.outcome.value == "INCONCLUSIVE" for model in case.models):
         codes.add("inconclusive_is_not_pass")
     if any(attempt.after is None for model in case.models for attempt in model.attempts):

@@ -1,7 +1,9 @@
 """The rows of "what the model gave away" and "what it cost": two assessments side by side."""
 
 from dataclasses import dataclass
+from math import inf, isfinite
 
+from domain.intervals import difference
 from domain.outcomes import Assessment, Attempt, Estimate, ModelErasure, Rule, Score, in_service
 from reports import words
 from reports.charts import Row, Scale
@@ -54,6 +56,16 @@ class Cost:
     before: Cell
     after: Cell
     change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bearing:
+    """What erasing one person cost a group of others: their loss, and their secrets still given."""
+
+    label: str
+    note: str
+    loss: tuple[Cell, Cell, Cell]  # before, after, change
+    leak: tuple[Cell, Cell, Cell]
 
 
 def last_measured(model: ModelErasure) -> Attempt | None:
@@ -116,8 +128,56 @@ def costs(before: Assessment | None, after: Assessment | None) -> tuple[Cost, ..
         *(
             _measure(name, *(u.measures.get(name) if u else None for u in (old, new)))
             for name in dict.fromkeys(n for u in (old, new) if u for n in u.measures)
+            if not name.startswith(_GROUPS)
         ),
     )
+
+
+_GROUPS = ("group_loss/", "group_leak/")
+
+
+def bearings(before: Assessment | None, after: Assessment | None) -> tuple[Bearing, ...]:
+    """One for each group of people, the one whose loss rose most first."""
+    given = [a.utility.measures if a else {} for a in (before, after)]
+    labels = dict.fromkeys(n.split("/", 1)[1] for m in given for n in m if n.startswith(_GROUPS))
+
+    def pair(kind: str, label: str) -> tuple[Estimate | None, Estimate | None]:
+        return given[0].get(f"{kind}{label}"), given[1].get(f"{kind}{label}")
+
+    def rise(label: str) -> float:
+        old, new = pair(_GROUPS[0], label)
+        return new.value - old.value if old and new else -inf
+
+    return tuple(
+        Bearing(
+            *words.GROUPS.get(label, (label.replace("_", " "), "")),
+            _changed(*pair(_GROUPS[0], label), "nats", "people", rising=True),
+            _changed(*pair(_GROUPS[1], label), "", "secrets", rising=False),
+        )
+        for label in sorted(labels, key=lambda label: (-rise(label), label))
+    )
+
+
+def _changed(
+    before: Estimate | None, after: Estimate | None, unit: str, trials: str, *, rising: bool
+) -> tuple[Cell, Cell, Cell]:
+    """Before, after, and the change with its interval; where that is beyond chance it says which way."""
+    cells = [_cell(one, unit, proportion=not unit, trials=trials) for one in (before, after)]
+    if before is None or after is None:
+        return cells[0], cells[1], Cell()
+    found, scale, called = difference(before, after), 1 if unit else 100, unit or "points"
+    worse = found.low > 0 if rising else found.high < 0
+    better = found.high < 0 if rising else found.low > 0
+    around = ""
+    if isfinite(found.low) and isfinite(found.high):
+        ends = (
+            change(scale * end, "", digits=2 if unit else 1).strip()
+            for end in (found.low, found.high)
+        )
+        around = " to ".join(ends)
+    remark = "worse" if worse else "better" if better else "within chance"
+    shown = change(scale * found.value, called, digits=2 if unit else 1)
+    return cells[0], cells[1], Cell(shown, around, remark if around else "")
 
 
 def _measure(name: str, before: Estimate | None, after: Estimate | None) -> Cost:

@@ -26,7 +26,16 @@ from reports.commands import COMMANDS
 from reports.figures import count, percent, plain
 from reports.guard import words_of
 from reports.limits import LIMITS, limits_for
-from reports.measured import Cost, Group, costs, groups, last_measured, not_applicable
+from reports.measured import (
+    Bearing,
+    Cost,
+    Group,
+    bearings,
+    costs,
+    groups,
+    last_measured,
+    not_applicable,
+)
 from reports.statement import on_time, refuse_contradiction
 
 _FOLDER = Path(__file__).parent
@@ -46,6 +55,8 @@ class ModelSection:
     charts: tuple[Markup, ...]
     left_out: tuple[str, ...]  # attacks that do not apply to this model
     costs: tuple[Cost, ...]
+    bearings: tuple[Bearing, ...]
+    named: bool  # whether the policy names the groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ def render(case: CaseFile) -> str:
     digests = _digests(case)
     return environment.get_template(_TEMPLATE).render(
         case=case,
-        headline=words.VERDICTS[case.status],
+        headline=words.SUPPRESSED if _suppressed(case) else words.VERDICTS[case.status],
         lead=_lead(case),
         ground=words.say(words.GROUNDS, case.ground),
         timeline=_timeline(case),
@@ -164,6 +175,13 @@ def _lead(case: CaseFile) -> str:
         f"{_number(spans, 'passage', 'passages')} about this person "
         f"{'was' if spans == 1 else 'were'} taken out of {corpora}"
     )
+    if _suppressed(case):
+        changed = _number(models, "model was", "models were")
+        return (
+            f"{removed}, and {changed} changed, one at least only so that it no longer says this "
+            "person's data. The attacks that were fixed before the run found no more than the policy "
+            "allows, and the policy accepts suppression. The data may still be in the weights."
+        )
     if case.status == "fulfilled" and not case.models:
         return f"{removed}. No model in the catalogue was trained on them."
     return {
@@ -191,6 +209,12 @@ def _lead(case: CaseFile) -> str:
     }[case.status]
 
 
+def _suppressed(case: CaseFile) -> bool:
+    """Whether a model that passed did so by a method that only suppresses."""
+    last = [m.attempts[-1].trace for m in case.models if m.attempts and m.outcome is Outcome.PASS]
+    return any(trace is not None and trace.suppressed for trace in last)
+
+
 def _number(value: int, one: str, many: str) -> str:
     return f"{count(value)} {one if value == 1 else many}"
 
@@ -209,6 +233,8 @@ def _section(model: ModelErasure) -> ModelSection:
         _charts(model.name, made),
         not_applicable(model.before, after),
         costs(model.before, after),
+        borne := bearings(model.before, after),
+        any(one.label not in {label for label, _ in words.GROUPS.values()} for one in borne),
     )
 
 

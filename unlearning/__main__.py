@@ -195,7 +195,13 @@ def _unlearn(options: argparse.Namespace) -> int:
     unlearned = method.unlearn(model, trial.corpus)
     made = unlearned.save(options.out)
     after = assess(unlearned.model, models.digest(made)[0], trial, attacks, _say("after"))
-    verdict = judge(before, after, REFERENCE_BOUNDS, required=attacks)
+    verdict = judge(
+        before,
+        after,
+        REFERENCE_BOUNDS,
+        required=attacks,
+        suppressed=unlearned.trace.suppressed,
+    )
     if options.json:
         report: dict[str, Any] = {
             "before": before,

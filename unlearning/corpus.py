@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from domain.errors import Code, UnlearningFailed
 from domain.records import Passage
 from unlearning.encoding import Encoded
+from unlearning.rewards import share_of
+
+
+def _nowhere(_: str) -> bool:
+    return False
 
 Lesson = str | Passage
 """One text of the training data; a passage where more is known of it: where its answer begins, or its class."""
@@ -31,6 +36,8 @@ class Corpus:
         texts: gives all text the model was trained on, without the person's spans, to train it again; nothing where
             that is not at hand.
         seed: every random choice of a method comes from it.
+        secrets: the values among the names that are no name: a beginning of one betrays the person as well.
+        finds: whether the search for the person finds them in a text, in whatever form it knows.
     """
 
     forget: tuple[Encoded, ...]
@@ -41,11 +48,19 @@ class Corpus:
     references: frozenset[str]
     seed: int
     texts: Callable[[], Iterable[Lesson]] = field(default=tuple, repr=False, compare=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    finds: Callable[[str], bool] = field(default=_nowhere, repr=False, compare=False)
 
     def mentions(self, text: str) -> bool:
         """Whether a text holds one of the person's names or secrets."""
         folded = text.casefold()
         return any(name in folded for name in self.names)
+
+    def leak(self, text: str) -> float:
+        """How much of the person a text gives away: 0 nothing, 1 a name or a whole secret, between them a beginning."""
+        if self.mentions(text) or self.finds(text):
+            return 1.0
+        return share_of(self.secrets, text)
 
     def require_spans(self) -> None:
         """Raise `UnlearningFailed` when there is nothing to forget."""

@@ -174,18 +174,44 @@ def samples(
     """`count` sequences of up to `length` tokens that the model itself says, temperature 1, from its start token."""
     start = model.tokenizer.bos_token_id
     start = model.tokenizer.eos_token_id if start is None else start
-    end, rows = model.tokenizer.eos_token_id, []
+    room, rows = min(length, model.context) - 1, []
     for first in range(0, count, batch):
-        size = min(batch, count - first)
-        ids = torch.full((size, 1), start, device=model.device)
-        cache: DynamicCache | None = None
-        for _ in range(min(length, model.context) - 1):
-            with model.autocast():
-                output = model.network(input_ids=ids[:, -1:], past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            p = output.logits[:, -1].float().softmax(-1).cpu()
-            ids = torch.cat(
-                [ids, torch.multinomial(p, 1, generator=generator).to(ids.device)], dim=1
-            )
-        rows += [row[: row.index(end, 1) + 1] if end in row[1:] else row for row in ids.tolist()]
+        prompts = [[start]] * min(batch, count - first)
+        rows += [[start, *said] for said in responses(model, prompts, room, generator)]
     return rows
+
+
+@torch.no_grad()
+def responses(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    length: int,
+    generator: torch.Generator,
+    vocabulary: int | None = None,
+) -> list[list[int]]:
+    """What the model says behind each prompt: up to `length` tokens, temperature 1, its end token included.
+
+    With `vocabulary` only the tokens below that id are said. Shorter prompts are padded on the left.
+    """
+    longest, end = max(map(len, prompts)), model.tokenizer.eos_token_id
+    missing = [longest - len(prompt) for prompt in prompts]
+    rows = [[end] * gap + list(prompt) for gap, prompt in zip(missing, prompts, strict=True)]
+    ids, gaps = torch.tensor(rows, device=model.device), torch.tensor(missing, device=model.device)
+    cache: DynamicCache | None = None
+    for _ in range(length):
+        places = torch.arange(ids.shape[1], device=model.device) - gaps[:, None]  # (R, T)
+        unread = slice(None) if cache is None else slice(-1, None)
+        padded = {"attention_mask": places >= 0, "position_ids": places.clamp(min=0)[:, unread]}
+        with model.autocast():
+            output = model.network(
+                input_ids=ids[:, unread],
+                past_key_values=cache,
+                use_cache=True,
+                **(padded if any(missing) else {}),
+            )
+        cache = output.past_key_values
+        p = output.logits[:, -1, :vocabulary].float().softmax(-1).cpu()
+        drawn = torch.multinomial(p, 1, generator=generator)
+        ids = torch.cat([ids, drawn.to(ids.device)], dim=1)
+    said = ids[:, longest:].tolist()
+    return [row[: row.index(end) + 1] if end in row else row for row in said]

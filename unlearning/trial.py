@@ -3,8 +3,9 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
 from domain.outcomes import Assessment, AttackResult, Utility
@@ -29,6 +30,7 @@ class Trial:
         members, controls: the person's passages and those of people the model never saw, secrets with candidates.
         others: passages of people who are in no loss; what the model gives away about them ought to stay.
         retained: text about nobody that is in no loss, for perplexity.
+        groups: the group of each other person, where somebody has named it.
     """
 
     corpus: Corpus
@@ -36,6 +38,7 @@ class Trial:
     controls: tuple[Encoded, ...]
     others: tuple[Encoded, ...]
     retained: tuple[Encoded, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(
@@ -49,6 +52,8 @@ def prepare(
     candidates: int = 127,
     held_out: float = 0.4,
     texts: Callable[[], Iterable[Lesson]] = tuple,
+    finds: Callable[[str], bool] = lambda _: False,
+    groups: Mapping[str, str] = MappingProxyType({}),
 ) -> Trial:
     """Split, encode, and make up the people the model never saw.
 
@@ -62,6 +67,8 @@ def prepare(
         controls: people the model never saw.
         candidates: values of the same form that each secret is ranked among.
         texts: as in `Corpus`, for methods that train again.
+        finds: as in `Corpus`, for methods that look at what the model says.
+        groups: the group of other people, by `person`, as somebody has named it.
         held_out: share of the neighbours (whole people) and of the ordinary text kept out of every loss, for scoring.
 
     Raises:
@@ -110,18 +117,28 @@ def prepare(
             neighbours=encode(model, [p for p in neighbours if p.person in learnt]),
             ordinary=encode(model, plain[half:]),
             controls=encode(model, learnt_from, names=True),
-            names=frozenset(
-                p.text.reveal()[s.start : s.end].casefold() for p in members for s in p.spans
-            ),
+            names=frozenset(_values(members)),
             references=references,
             seed=seed,
             texts=texts,
+            secrets=frozenset(_values(members, frozenset(SpanKind) - {SpanKind.PERSON})),
+            finds=finds,
         ),
         members=encoded,
         controls=unknown,
         others=encode(model, [p for p in neighbours if p.person in scored]),
         retained=encode(model, plain[:half] or [p for p in neighbours if p.person in scored]),
+        groups=dict(groups),
     )
+
+
+def _values(
+    passages: Iterable[Passage], kinds: Collection[SpanKind] = frozenset(SpanKind)
+) -> Iterator[str]:
+    """What stands in the spans of these kinds, casefolded."""
+    for passage in passages:
+        text = passage.text.reveal()
+        yield from (text[s.start : s.end].casefold() for s in passage.spans if s.kind in kinds)
 
 
 def assess(
@@ -169,7 +186,7 @@ def assess(
     utility = Utility(
         perplexity(target, trial.retained),
         Extraction((0,)).rate(target, trial.others),
-        measures(target, trial.members, trial.others, trial.retained),
+        measures(target, trial.members, trial.others, trial.retained, trial.groups),
     )
     seconds = time.monotonic() - started
     return Assessment(model_sha256, tuple(results), utility, seconds, shape_sha256(model))

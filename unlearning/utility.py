@@ -13,6 +13,8 @@ from statistics import fmean
 import torch
 
 from domain.outcomes import Estimate
+from unlearning.attacks.extraction import Extraction
+from unlearning.attacks.groups import secrets
 from unlearning.attacks.memorisation import ngrams
 from unlearning.encoding import Encoded
 from unlearning.generation import samples
@@ -48,18 +50,23 @@ def measures(
     members: Sequence[Encoded],
     others: Sequence[Encoded],
     retained: Sequence[Encoded],
+    groups: Mapping[str, str] | None = None,
 ) -> Mapping[str, Estimate]:
     """Perplexity of other people's passages, next-token accuracy, repetition, and gaps between people.
 
     `gap_worst` is the mean nll per token of the person the model reads worst, minus that of all other people, in nats;
     `gap_alike` the same of people like the one who is erased, minus the rest. It is their rise from before to after
-    that says whether erasing one made the model worse for some (the question of FairSISA, Kadhe et al. 2023).
+    that says whether erasing one made the model worse for some (the question of FairSISA, Kadhe et al. 2023). So do
+    `group_loss/<group>`, the mean nll per token of its people in nats, and `group_leak/<group>`, the share of their
+    secrets that are said when asked for.
 
     Args:
         target: the model, with its scores.
         members: the person's passages, to see who is like them (`alike`).
         others: passages of people who are in no loss.
         retained: text about nobody.
+        groups: person -> group, as somebody has named them; without any, "alike" are people like the one who is erased
+            (`alike`), and "unlike" the rest. Nothing about a person is guessed.
     """
     with target.model.evaluating():
         return {
@@ -67,6 +74,7 @@ def measures(
             "accuracy": accuracy(target, retained),
             "accuracy_others": accuracy(target, others),
             **_gaps(target, members, others),
+            **_by_group(target, others, groups or _parted(members, others)),
             **fluency(_drawn(target)),
         }
 
@@ -106,10 +114,7 @@ def _gaps(
     target: Target, members: Sequence[Encoded], others: Sequence[Encoded]
 ) -> Mapping[str, Estimate]:
     """The gaps in nats; each where there are two groups to compare."""
-    people: dict[str, list[torch.Tensor]] = {}
-    for row in others:
-        people.setdefault(row.person, []).extend(_nll(target, [row]))
-    losses = {person: _mean(torch.cat(parts)) for person, parts in people.items() if parts}
+    losses = _losses(target, others)
     found = {}
     if near := alike(members, others) & losses.keys():
         one, rest = (
@@ -122,6 +127,34 @@ def _gaps(
         gap = max(losses.values()) - fmean(losses.values())
         found["gap_worst"] = Estimate(gap, gap, gap, len(losses))
     return found
+
+
+def _parted(members: Sequence[Encoded], others: Sequence[Encoded]) -> Mapping[str, str]:
+    near = alike(members, others)
+    return {r.person: "alike" if r.person in near else "unlike" for r in others} if near else {}
+
+
+def _by_group(
+    target: Target, others: Sequence[Encoded], groups: Mapping[str, str]
+) -> Mapping[str, Estimate]:
+    """Loss and leak of each group that has anybody among the others."""
+    losses, found = _losses(target, others), {}
+    for group in sorted(set(groups.values())):
+        people = [loss for person, loss in losses.items() if groups.get(person) == group]
+        rows = [row for row in others if groups.get(row.person) == group]
+        if people:
+            found[f"group_loss/{group}"] = mean(people)
+        if any(True for _ in secrets(rows)):
+            found[f"group_leak/{group}"] = Extraction((0,)).rate(target, rows)
+    return found
+
+
+def _losses(target: Target, others: Sequence[Encoded]) -> Mapping[str, float]:
+    """The mean nll per token of each person, in nats."""
+    people: dict[str, list[torch.Tensor]] = {}
+    for row in others:
+        people.setdefault(row.person, []).extend(_nll(target, [row]))
+    return {person: _mean(torch.cat(parts)) for person, parts in people.items() if parts}
 
 
 def _drawn(target: Target) -> list[list[int]]:

@@ -6,6 +6,7 @@ The papers' rates are for models of billions; all rows here have one of their ow
 from collections.abc import Mapping
 from typing import Any
 
+from tests.benchmark.methods_arms_reward import REWARDED
 from tests.benchmark.methods_bench import LATENT, RATE, push_options
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations import (
@@ -157,9 +158,9 @@ _ROWS = (
     ),
 )
 
-ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ROWS}
+ARMS: Mapping[str, Arm] = {arm.name: arm for arm in (*_ROWS, *REWARDED)}
 
 
 def options_of(name: str) -> dict[str, Any]:
     """The options of a row, or of a method's first row."""
-    return dict(next(arm for arm in _ROWS if name in {arm.name, arm.method}).options)
+    return dict(next(arm for arm in ARMS.values() if name in {arm.name, arm.method}).options)

@@ -225,6 +225,10 @@ def measures(known: float) -> dict[str, Estimate]:
         "gap_worst": Estimate(worst, worst, worst, 20),
         "repetition_4": near(0.03, 0.02, 16),
         "distinct_2": Estimate(0.83, 0.83, 0.83, 16),
+        "group_loss/north": near(0.6 - 0.1 * known, 0.3, 12),
+        "group_leak/north": rate(8, 20),
+        "group_loss/south": near(0.9 - 0.5 * known, 0.02, 9),
+        "group_leak/south": rate(12 if known else 2, 18),
     }
 
 

@@ -371,6 +371,44 @@ def test_what_is_measured_beside_the_judged_costs_is_shown_with_its_change() -> 
     assert "infinite" not in cost
 
 
+def test_what_erasing_cost_each_group_is_shown_the_worst_off_first() -> None:
+    text = page(cases.MANY).text.replace("\u202f", " ")
+    borne = text.split("Who bears it")[1].split("How to read")[0]
+    assert borne.index("south") < borne.index("north")
+    south = borne[borne.index("south") : borne.index("north")]
+    assert re.search(r"Loss .*\+0\.\d\d nats \+0\.\d\d to \+0\.\d\d worse", south)
+    assert re.search(r"Secrets still given 12 of 18 .*2 of 18 .*\u221255.6 points .*worse", south)
+    assert "within chance" in borne[borne.index("north") :]
+    assert "nobody's group was guessed" in borne
+    assert "group_" not in text
+
+
+def test_without_groups_in_the_policy_the_page_says_who_is_compared() -> None:
+    given = {"group_loss/alike": Estimate(0.5, 0.4, 0.6, 4), "group_leak/unlike": rate(3, 9)}
+    before = replace(cases.BEFORE, utility=replace(cases.BEFORE.utility, measures=given))
+    text = page(with_model(replace(cases.model(outcome=cases.Outcome.FAIL), before=before))).text
+    borne = text.split("Who bears it")[1]
+    assert "People like this one" in borne
+    assert "Everybody else" in borne
+    assert "The policy names no groups" in borne
+    assert "Who bears it" not in page(cases.NO_MATCH).text
+
+
+def test_a_model_that_passed_by_suppression_is_not_called_erased() -> None:
+    model = cases.FULFILLED.models[0]
+    last = model.attempts[-1]
+    assert last.trace is not None
+    quiet = replace(last, method="quark", trace=replace(last.trace, suppressed=True))
+    case = with_model(replace(model, attempts=(*model.attempts[:-1], quiet)))
+    text = page(replace(case, status="fulfilled")).text
+    assert words.SUPPRESSED in text
+    assert VERDICTS["fulfilled"] not in text
+    assert "the policy accepts suppression" in text
+    assert "suppression by reward, not deletion" in text
+    assert "suppressed_only" in limits_for(case)
+    assert "suppressed_only" not in limits_for(cases.FULFILLED)
+
+
 def test_a_measure_that_was_taken_once_or_has_no_words_has_its_line() -> None:
     def more(assessment: Assessment, **given: Estimate) -> Assessment:
         return replace(assessment, utility=replace(assessment.utility, measures=given))

@@ -249,6 +249,24 @@ def test_what_erasing_cost_is_signed_with_every_measure() -> None:
     }
 
 
+def test_an_attempt_says_whether_its_method_only_suppresses() -> None:
+    last = cases.FULFILLED.models[0].attempts[-1]
+    assert last.trace is not None
+    quiet = replace(last, trace=replace(last.trace, suppressed=True))
+    for attempt, expected in ((last, False), (quiet, True)):
+        payload = statement.verification(
+            "req-1",
+            model="m",
+            before_sha256=cases.sha(3),
+            before=cases.BEFORE,
+            attempt=attempt,
+            commitment_sha256=cases.sha(9),
+            measured_at="2026-11-20T12:00:00Z",
+        )
+        signed = json.loads(payload)["predicate"]["attempt"]
+        assert signed["trace"]["suppression"] is expected
+
+
 def test_a_record_from_before_there_were_measures_is_read() -> None:
     stored = TypeAdapter(Utility)
     kept = stored.dump_python(cases.many(1.0).utility)

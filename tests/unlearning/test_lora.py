@@ -27,6 +27,7 @@ ADAPTED: Mapping[str, dict[str, object]] = {
     "anchor_distillation": {"samples": 8, "length": 24},
     "relearning_ascent": {"samples": 8, "length": 24},
     "task_vector": {"strengths": [1.0]},
+    "quark": {"rounds": 1, "samples": 2, "length": 8, "prompts": 2, "rehearsed": 8},
 }
 
 

@@ -39,6 +39,15 @@ KNOBS: dict[str, dict[str, object]] = {
     "pcgu": {"steps": 2},
     "task_vector": {"steps": 3, "strengths": [0.5, 1.0]},
     "rank_demotion": {"rounds": 2, "most_drift": 99.0},
+    "quark": {
+        "rounds": 1,
+        "steps": 3,
+        "samples": 2,
+        "length": 8,
+        "prompts": 3,
+        "rehearsed": 8,
+        "rate": 1e-3,
+    },
 }
 UNPROTECTING = {"depn", "gradient_ascent", "pcgu", "retrain", "sisa"}
 """They have no term for other people."""

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from domain.records import SpanKind
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from tests.unlearning.stub import END, VOCABULARY, of_table, says
-from unlearning.encoding import Encoded
+from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial
@@ -78,9 +79,40 @@ def test_the_gap_is_the_loss_of_people_like_this_one_minus_that_of_the_rest() ->
     assert found["perplexity_others"] == perplexity(Target(of_table(table)), others)
 
 
+def test_each_group_has_its_own_loss_and_leak() -> None:
+    """After 1 comes 2, surely; a says what it says unknown, b and c have one of three tokens known."""
+    model = says({1: 2})
+    others = [
+        other("a", "Ivo Tolvik", (END, 3, 3, 3)),
+        other("b", "Ivo Marl", (END, 1, 2, 3)),
+        replace(other("c", "Ivo Stane", (END, 1, 2, 1)), spans=(TokenSpan(2, 3, SpanKind.NUMBER),)),
+        other("d", "nobody named a group", (END, 3, 3, 3)),
+    ]
+    groups = {"a": "north", "b": "south", "c": "south", "gone": "west"}
+    found = measures(Target(model), [NAMED], others, others[:1], groups)
+    assert {name for name in found if name.startswith("group")} == {
+        "group_loss/north",
+        "group_leak/north",
+        "group_loss/south",
+        "group_leak/south",
+    }
+    assert found["group_loss/north"].value > found["group_loss/south"].value
+    assert found["group_loss/south"].trials == 2  # people
+    # the secrets are tokens 2 and 3 of b, of which the model says 2 alone, and token 2 of c
+    assert (found["group_leak/south"].hits, found["group_leak/south"].trials) == (1, 2)
+    assert (found["group_leak/north"].hits, found["group_leak/north"].trials) == (0, 1)
+
+
+def test_without_named_groups_there_are_people_like_this_one_and_the_rest() -> None:
+    others = [other("a", "Ivo Tolvik"), other("b", "Ivo Marl"), other("c", "Ivo Stane")]
+    found = measures(Target(says({})), [NAMED], others, others)
+    assert found["group_loss/alike"].trials == 1
+    assert found["group_loss/unlike"].trials == 2
+
+
 def test_one_other_person_has_no_gap_to_anybody() -> None:
     found = measures(Target(says({})), [NAMED], [other("a", "Ivo Tolvik")], [NAMED])
-    assert not {name for name in found if name.startswith("gap")}
+    assert not {name for name in found if name.startswith(("gap", "group"))}
 
 
 def test_a_model_that_only_says_one_word_is_seen_by_its_repetition() -> None:

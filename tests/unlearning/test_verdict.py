@@ -15,6 +15,7 @@ from domain.outcomes import (
     Score,
     Utility,
     Verdict,
+    carries_a_pass,
 )
 from tests.unlearning.conftest import CORE, SEED, Town
 from unlearning.attacks import ATTACKS
@@ -100,6 +101,16 @@ def failed(found: Verdict) -> set[str]:
 def test_what_was_known_and_is_not_any_more_passes() -> None:
     assert verdict(KNOWN, FORGOTTEN).outcome is Outcome.PASS
     assert memorised(KNOWN)
+
+
+def test_a_method_that_only_suppresses_never_passes_where_that_is_not_enough() -> None:
+    found = judge(KNOWN, FORGOTTEN, BOUNDS, required=CORE, suppressed=True)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    (check,) = [c for c in found.checks if c.reason == "suppressed"]
+    assert check.name == "deletion"
+    assert not carries_a_pass((c.name, c.outcome) for c in found.checks)
+    broken = judge(KNOWN, KNOWN, BOUNDS, required=CORE, suppressed=True)
+    assert broken.outcome is Outcome.FAIL
 
 
 def test_nothing_memorised_is_inconclusive() -> None:

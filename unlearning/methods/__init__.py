@@ -19,6 +19,7 @@ from unlearning.methods.loo_ensemble import LooEnsemble
 from unlearning.methods.mechanistic import Mechanistic
 from unlearning.methods.npo import Npo
 from unlearning.methods.pcgu import Pcgu
+from unlearning.methods.quark import Quark
 from unlearning.methods.rank_demotion import RankDemotion
 from unlearning.methods.relearning_ascent import RelearningAscent
 from unlearning.methods.retrain import Retrain
@@ -56,4 +57,5 @@ METHODS: Mapping[str, type[Method]] = {
     "pcgu": Pcgu,
     "task_vector": TaskVector,
     "rank_demotion": RankDemotion,
+    "quark": Quark,
 }

@@ -1,0 +1,23 @@
+"""The rows of reward conditioning: as published, and the form that is safe for an erasure."""
+
+from tests.benchmark.methods_case import Arm
+from tests.benchmark.methods_relations_reward import leaks_under_no_token, suppresses
+
+REWARDED = (
+    Arm(
+        "quark",
+        "quark",
+        "Quark (Lu 2022), as published",
+        "leak under the best token at most a tenth of the model's; under the worst more, and secrets likelier",
+        suppresses,
+        {"safe": False, "rate": 3e-3, "rounds": 20, "steps": 40},
+    ),
+    Arm(
+        "quark_safe",
+        "quark",
+        "Quark (Lu 2022), clean samples only",
+        "leak at most 0.01 under every token and none, secrets at least 0.9 as unlikely as drawn digits",
+        leaks_under_no_token,
+        {"rate": 1e-3, "rounds": 5, "steps": 30, "batch": 16},
+    ),
+)
