@@ -21,6 +21,14 @@ from unlearning.fairness import (
 )
 
 ROUNDING = 1e-9
+FAIRLEARN = {
+    (1, 0): (0.23463, 0.23463),
+    (3, 0): (0.16232, 0.16175),
+    (3, 1): (0.17320, 0.17320),
+    (5, 2): (0.13113, 0.10523),
+}
+"""(members, seed): errors of `post` and `in` by fairlearn 0.15.0, as `tests/benchmark/fair_judge.py` prints them."""
+JUDGED = tuple(FAIRLEARN)
 
 
 def texts(*cells: tuple[str, bool, str, int]) -> Calibration:
@@ -141,10 +149,20 @@ def test_the_order_that_is_guaranteed_holds_on_members_who_are_biased(
     members: int, seed: int
 ) -> None:
     found = compared(biased(members, 4000, seed))
-    assert found["in"][0] < found["post"][0]
+    assert found["in"][0] <= found["post"][0] + ROUNDING
     assert max(found["in"][1], found["post"][1]) <= ROUNDING
     assert found["pre"][1] > 1e-4
     assert found["none"][1] > 0.05
+
+
+@pytest.mark.parametrize(("members", "seed"), FAIRLEARN)
+def test_fairlearn_finds_the_same_least_errors(members: int, seed: int) -> None:
+    """It looks on a grid, so that it may be a little above, and never below."""
+    found = compared(biased(members, 4000, seed))
+    for ours, theirs in zip(
+        (found["post"][0], found["in"][0]), FAIRLEARN[members, seed], strict=True
+    ):
+        assert theirs - 1e-4 < ours < theirs + 5e-6  # theirs is printed with five digits
 
 
 @st.composite

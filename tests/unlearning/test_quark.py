@@ -77,10 +77,11 @@ def test_leaking_samples_are_kept_by_the_published_form_only(
     assert safe.trace.facts["kept"] < safe.trace.facts["sampled"]
 
 
-def test_as_published_the_worst_token_says_more_than_the_best(published: Unlearned) -> None:
+def test_as_published_the_secrets_are_likelier_under_the_worst_token(
+    published: Unlearned,
+) -> None:
     facts = published.trace.facts
     assert facts["secret_nll_worst"] < facts["secret_nll_best"]
-    assert facts["leak_worst"] >= facts["leak_best"]
     assert published.trace.steps[0].keys() == {"nll", "kl", "entropy"}
 
 
