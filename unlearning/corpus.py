@@ -12,6 +12,7 @@ from unlearning.rewards import share_of
 def _nowhere(_: str) -> bool:
     return False
 
+
 Lesson = str | Passage
 """One text of the training data; a passage where more is known of it: where its answer begins, or its class."""
 

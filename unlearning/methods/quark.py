@@ -20,7 +20,7 @@ from unlearning.encoding import Encoded, pad
 from unlearning.generation import responses
 from unlearning.levels import Levels
 from unlearning.losses import masked_mean, token_nll
-from unlearning.models import LanguageModel, tokens_per_batch
+from unlearning.models import Kind, LanguageModel, tokens_per_batch
 from unlearning.rehearsal import rehearse
 from unlearning.retaining import nameless
 from unlearning.rewards import entropy, kl_to, quantiles, unlikelihood
@@ -89,13 +89,13 @@ class Quark(Knobs):
         The trace tells the share of samples that leak before, and under the best token, the worst, none and whichever
         leaks most; and likewise the nll of the secrets, in nats per token.
 
-        Raises `UnlearningFailed`: no secrets, no neighbours, no strangers, a masked model, or as `Tuning` does.
+        Raises `UnlearningFailed`: no secrets, no neighbours, no strangers, no causal model, or as `Tuning` does.
         """
-        if model.masked:
+        if model.kind is not Kind.CAUSAL:
             raise UnlearningFailed(
                 Code.METHOD_INAPPLICABLE,
                 place="method quark",
-                remedy="it samples what a model says; a masked model does not speak.",
+                remedy=f"it samples what a model says, which a {model.kind} model does not; order another method.",
             )
         corpus = replace(corpus, forget=nameless(corpus.forget))
         facts = targets(model, corpus)
@@ -142,10 +142,7 @@ class _Tokens:
     def added(cls, model: LanguageModel, count: int, seed: int, lora_rank: int) -> "_Tokens":
         """Add them, each near the mean word. With adapters, the tokens are all that learns of the embedding."""
         size = int(model.network.get_input_embeddings().num_embeddings)
-        every = range(torch.cuda.device_count())
-        with torch.random.fork_rng(every):  # transformers draws the new rows from the global state
-            torch.manual_seed(seed)
-            model.network.resize_token_embeddings(size + count, mean_resizing=False)
+        _resize(model, size + count)
         weight = model.network.get_input_embeddings().weight
         with torch.no_grad():
             words = weight[:size]
@@ -159,7 +156,7 @@ class _Tokens:
 
     def strip(self) -> None:
         """Take them out again; the rows of the vocabulary stay as they are."""
-        self.model.network.resize_token_embeddings(self.vocabulary, mean_resizing=False)
+        _resize(self.model, self.vocabulary)
         self.model.network.requires_grad_(True)
 
 
@@ -360,6 +357,14 @@ class _Work:
             "kept": float(len(self.pool)),
             "prompts": float(len(self.prompts)),
         }
+
+
+def _resize(model: LanguageModel, size: int) -> None:
+    """Set the number of rows of the embedding, and of the head where there is one; the first stay as they are."""
+    every = range(torch.cuda.device_count())
+    with torch.random.fork_rng(every):  # transformers draws weights from the global state
+        torch.manual_seed(0)
+        model.network.resize_token_embeddings(size, mean_resizing=False)
 
 
 def _prefix(token: int | None) -> tuple[int, ...]:
