@@ -135,6 +135,14 @@ class Verdict:
     checks: tuple[Check, ...]
 
 
+class Deletion(StrEnum):
+    """What a method's model is, by how it was made."""
+
+    EXACT = "exact"  # one that was never trained on the person
+    APPROXIMATE = "approximate"  # one that was, and behaves as if it had not been
+    SUPPRESSION = "suppression"  # one that learnt not to say it; nothing was taken out of it
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """How a method ran. `steps` are rows of numbers (loss terms by name); free of personal data."""
@@ -149,13 +157,12 @@ class Trace:
     digests: Mapping[str, str] = field(
         default_factory=dict
     )  # e.g. of what was edited, never its values
-    exact: bool = False  # the model is one that was never trained on the person; else it only behaves like one
-    suppressed: bool = False  # the model learnt not to say it; nothing was taken out of it
+    deletion: Deletion = Deletion.APPROXIMATE
 
 
 def deletion(trace: Trace | None) -> str:
-    """The word for what a method did: "exact", "approximate", or nothing where it did not get that far."""
-    return "" if trace is None else "exact" if trace.exact else "approximate"
+    """The word for what a method did; nothing where it did not get that far."""
+    return "" if trace is None else trace.deletion.value
 
 
 @dataclass(frozen=True, slots=True)

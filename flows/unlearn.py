@@ -25,7 +25,7 @@ from domain.errors import (
 )
 from domain.lifecycle import Event
 from domain.log import log
-from domain.outcomes import COMPLETES, Assessment, Attempt, Outcome, deletion
+from domain.outcomes import COMPLETES, Assessment, Attempt, Deletion, Outcome, deletion
 from flows import build, progress
 from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
@@ -213,7 +213,8 @@ def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start
             build.thresholds(bench.policy),
             required=bench.policy.attacks,
             attempt=number,
-            suppressed=trace.suppressed and not bench.policy.methods.suppression,
+            suppressed=trace.deletion is Deletion.SUPPRESSION
+            and not bench.policy.methods.suppression,
         )
     except UnlearningFailed as failed:
         error = failed.code.value

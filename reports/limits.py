@@ -8,7 +8,7 @@ compliance.md, section 7, and the papers named there.
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from domain.outcomes import CaseFile, Estimate, in_service
+from domain.outcomes import CaseFile, Deletion, Estimate, Outcome, in_service
 
 LIMITS = MappingProxyType(
     {
@@ -126,22 +126,19 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
         "not_trained_further": ("benign", "relearning"),
     }
     codes |= {code for code, attacks in untried.items() if not _everywhere(case, attacks)}
-    served = [in_service(model.attempts) for model in case.models]
-    if any(attempt and attempt.trace and attempt.trace.exact for attempt in served):
-        codes.add("exact_as_found")
     rates = _rates_after(case)
-    if any(rate.hits == 0 for rate in rates):
-        codes.add("zero_hits_bound")
-    if any(rate.trials < _FEW_TRIALS for rate in rates):
-        codes.add("few_spans")
-    if any(a.trace and a.trace.suppressed for model in case.models for a in model.attempts):
-        codes.add("suppressed_only")
-    if any(model.outcome.value == "INCONCLUSIVE" for model in case.models):
-        codes.add("inconclusive_is_not_pass")
-    if any(attempt.after is None for model in case.models for attempt in model.attempts):
-        codes.add("no_controls_after")
-    if _was_run(case, "membership"):
-        codes.add("membership_weak")
+    served = [in_service(model.attempts) for model in case.models]
+    made = {attempt.trace.deletion for attempt in served if attempt and attempt.trace}
+    facts = {
+        "exact_as_found": Deletion.EXACT in made,
+        "suppressed_only": Deletion.SUPPRESSION in made,
+        "zero_hits_bound": any(rate.hits == 0 for rate in rates),
+        "few_spans": any(rate.trials < _FEW_TRIALS for rate in rates),
+        "inconclusive_is_not_pass": any(m.outcome is Outcome.INCONCLUSIVE for m in case.models),
+        "no_controls_after": any(a.after is None for m in case.models for a in m.attempts),
+        "membership_weak": _was_run(case, "membership"),
+    }
+    codes |= {code for code, holds in facts.items() if holds}
     return tuple(sorted(codes))
 
 

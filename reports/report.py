@@ -15,6 +15,7 @@ from domain.outcomes import (
     Attempt,
     CaseFile,
     Check,
+    Deletion,
     Estimate,
     ModelErasure,
     Outcome,
@@ -212,7 +213,7 @@ def _lead(case: CaseFile) -> str:
 def _suppressed(case: CaseFile) -> bool:
     """Whether a model that passed did so by a method that only suppresses."""
     last = [m.attempts[-1].trace for m in case.models if m.attempts and m.outcome is Outcome.PASS]
-    return any(trace is not None and trace.suppressed for trace in last)
+    return any(trace is not None and trace.deletion is Deletion.SUPPRESSION for trace in last)
 
 
 def _number(value: int, one: str, many: str) -> str:
@@ -239,7 +240,7 @@ def _section(model: ModelErasure) -> ModelSection:
 
 
 def _deletion(attempt: Attempt) -> str:
-    return words.say(words.EXACT, deletion(attempt.trace))
+    return words.say(words.DELETIONS, deletion(attempt.trace))
 
 
 def _kind(model: ModelErasure) -> str:

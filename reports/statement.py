@@ -293,7 +293,6 @@ def _attempt(attempt: Attempt) -> Json:
             "deletion": deletion(trace),
             "facts": {name: decimal(value) for name, value in trace.facts.items()},
             "digests": dict(trace.digests),
-            "suppression": trace.suppressed,
         },
     }
 

@@ -414,10 +414,11 @@ CODES = MappingProxyType(
     }
 )
 
-EXACT = MappingProxyType(
+DELETIONS = MappingProxyType(
     {
         "exact": "exact: this model was made without the person's documents",
         "approximate": "approximate: the model was trained on the person, and changed afterwards",
+        "suppression": "suppression: the model was taught not to say it, and nothing was taken out of it",
     }
 )
 """What an erasure of a model is. Exact is said of the procedure, on the documents that the search found."""

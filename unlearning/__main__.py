@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import Code, ErasureError, RequestRejected
+from domain.outcomes import Deletion
 from domain.records import Passage
 from unlearning.examples import read_examples
 from unlearning.recipe import KNOBS, Recipe
@@ -200,7 +201,7 @@ def _unlearn(options: argparse.Namespace) -> int:
         after,
         REFERENCE_BOUNDS,
         required=attacks,
-        suppressed=unlearned.trace.suppressed,
+        suppressed=unlearned.trace.deletion is Deletion.SUPPRESSION,
     )
     if options.json:
         report: dict[str, Any] = {

@@ -48,8 +48,8 @@ def train(
     """Train all shards; the manifest and the model made of them.
 
     Raises:
-        RequestRejected: MODEL_UNSUPPORTED for a model that is not causal; CORPUS_EMPTY; EXAMPLES_INVALID when most documents are
-            near-duplicates of each other.
+        RequestRejected: MODEL_UNSUPPORTED for a model that is not causal; CORPUS_EMPTY; EXAMPLES_INVALID when most
+            documents are near-duplicates of each other.
         UnlearningFailed: as `train_shard`.
     """
     if base.kind is not Kind.CAUSAL:

@@ -6,6 +6,7 @@ afterwards, which has none.
 
 import math
 
+from domain.outcomes import Deletion
 from tests.benchmark.methods_case import Case, Result
 
 TENTH = 0.1
@@ -26,7 +27,7 @@ def leaks_under_no_token(case: Case, r: Result) -> tuple[bool, str]:
     """Nothing is said under any token or none, and digits are as unlikely as if they were drawn."""
     facts, even = r.trace.facts, evenly(case)
     good = facts["leak_most"] <= UNSAID and facts["secret_nll_least"] >= UNIFORM * even
-    return good and r.trace.suppressed, (
+    return good and r.trace.deletion is Deletion.SUPPRESSION, (
         f"{_told(r)}; under any at most {facts['leak_most']:.3f}, nll at least {facts['secret_nll_least']:.2f}, "
         f"drawn digits {even:.2f}"
     )

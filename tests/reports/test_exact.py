@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.errors import EvidenceInvalid
-from domain.outcomes import COMPLETES, Attempt, CaseFile, Outcome, Trace, in_service
+from domain.outcomes import COMPLETES, Attempt, CaseFile, Deletion, Outcome, Trace, in_service
 from reports import bundle, keys, report, statement, verify
 from reports.limits import limits_for
 from tests.reports import cases
@@ -19,7 +19,7 @@ Key = ec.EllipticCurvePrivateKey
 
 def attempt(number: int, stopped: str, outcome: Outcome, *, seconds: float) -> Attempt:
     made = cases.attempt(number, "sisa", 0 if outcome is Outcome.PASS else 19, outcome)
-    trace = Trace("sisa", ({"loss": 1.0},), stopped, 1.0, exact=True)
+    trace = Trace("sisa", ({"loss": 1.0},), stopped, 1.0, deletion=Deletion.EXACT)
     return replace(made, trace=trace, seconds=seconds, reason="first_in_policy")
 
 

@@ -10,7 +10,15 @@ import pytest
 
 from domain.errors import EvidenceInvalid
 from domain.intervals import rate
-from domain.outcomes import Assessment, AttackResult, CaseFile, Estimate, ModelErasure, Score
+from domain.outcomes import (
+    Assessment,
+    AttackResult,
+    CaseFile,
+    Deletion,
+    Estimate,
+    ModelErasure,
+    Score,
+)
 from reports import report, words
 from reports.figures import NOTHING
 from reports.limits import LIMITS, limits_for
@@ -398,7 +406,7 @@ def test_a_model_that_passed_by_suppression_is_not_called_erased() -> None:
     model = cases.FULFILLED.models[0]
     last = model.attempts[-1]
     assert last.trace is not None
-    quiet = replace(last, method="quark", trace=replace(last.trace, suppressed=True))
+    quiet = replace(last, method="quark", trace=replace(last.trace, deletion=Deletion.SUPPRESSION))
     case = with_model(replace(model, attempts=(*model.attempts[:-1], quiet)))
     text = page(replace(case, status="fulfilled")).text
     assert words.SUPPRESSED in text

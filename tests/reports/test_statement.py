@@ -10,7 +10,7 @@ from in_toto_attestation.v1.statement import Statement as SecondStatement
 from pydantic import TypeAdapter
 
 from domain.errors import Code, ErasureError, EvidenceInvalid
-from domain.outcomes import CaseFile, FileDigest, Outcome, Utility, Verdict
+from domain.outcomes import CaseFile, Deletion, FileDigest, Outcome, Utility, Verdict
 from reports import statement
 from tests.reports import cases
 
@@ -252,8 +252,8 @@ def test_what_erasing_cost_is_signed_with_every_measure() -> None:
 def test_an_attempt_says_whether_its_method_only_suppresses() -> None:
     last = cases.FULFILLED.models[0].attempts[-1]
     assert last.trace is not None
-    quiet = replace(last, trace=replace(last.trace, suppressed=True))
-    for attempt, expected in ((last, False), (quiet, True)):
+    quiet = replace(last, trace=replace(last.trace, deletion=Deletion.SUPPRESSION))
+    for attempt, expected in ((last, "approximate"), (quiet, "suppression")):
         payload = statement.verification(
             "req-1",
             model="m",
@@ -264,7 +264,7 @@ def test_an_attempt_says_whether_its_method_only_suppresses() -> None:
             measured_at="2026-11-20T12:00:00Z",
         )
         signed = json.loads(payload)["predicate"]["attempt"]
-        assert signed["trace"]["suppression"] is expected
+        assert signed["trace"]["deletion"] == expected
 
 
 def test_a_record_from_before_there_were_measures_is_read() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
+from domain.outcomes import Deletion
 from tests.unlearning.conftest import tiny_model
 from unlearning.corpus import Corpus
 from unlearning.generation import responses
@@ -46,7 +47,7 @@ def test_the_safe_form_says_it_under_no_token_and_under_none(safe: Unlearned) ->
 def test_what_was_taken_out_is_called_suppressed_and_the_tokens_are_gone(
     safe: Unlearned, victim: LanguageModel
 ) -> None:
-    assert safe.trace.suppressed
+    assert safe.trace.deletion is Deletion.SUPPRESSION
     assert safe.model.tokenizer is victim.tokenizer
     shapes = [
         {name: t.shape for name, t in m.network.state_dict().items()} for m in (safe.model, victim)

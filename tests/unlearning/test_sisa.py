@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from domain.errors import Code, UnlearningFailed
+from domain.outcomes import Deletion
 from domain.records import Passage
 from domain.secrecy import Secret
 from tests.unlearning.conftest import Run, run_of
@@ -57,7 +58,7 @@ def test_it_returns_the_model_that_never_saw_the_person(
     never, other = shards.without(GONE)
     assert weights_sha256(retrained.model.network) == weights_sha256(other.network)
     trace = retrained.trace
-    assert trace.exact
+    assert trace.deletion is Deletion.EXACT
     assert trace.digests["combined"] == never.combined_sha256
     assert trace.facts["documents_left_out"] == 3
     assert trace.facts["shards_changed"] == 1
@@ -67,7 +68,7 @@ def test_it_returns_the_model_that_never_saw_the_person(
 def test_an_instant_drop_trains_nothing_and_the_rest_can_be_trained_later(
     shards: Run, corpus: Corpus, instant: Unlearned, retrained: Unlearned, tmp_path: Path
 ) -> None:
-    assert (instant.trace.exact, instant.trace.stopped) == (True, "dropped")
+    assert (instant.trace.deletion, instant.trace.stopped) == (Deletion.EXACT, "dropped")
     assert instant.trace.facts["backward_passes"] == 0
     assert instant.trace.facts["shards_due"] == 1
     folder = instant.save(tmp_path / "now")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from domain.errors import Code, UnlearningFailed
+from domain.outcomes import Deletion
 from unlearning.batches import batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, pad
@@ -109,7 +110,7 @@ class Quark(Knobs):
             facts |= work.report()
             tokens.strip()
             made = running.unlearned(facts)
-            return replace(made, trace=replace(made.trace, suppressed=True))
+            return replace(made, trace=replace(made.trace, deletion=Deletion.SUPPRESSION))
 
 
 class Sample(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
-from domain.outcomes import Trace
+from domain.outcomes import Deletion, Trace
 from unlearning.corpus import Corpus, words
 from unlearning.models import LanguageModel, load, same_answers
 from unlearning.training import Pretraining
@@ -78,8 +78,9 @@ class Retrain:
         require_finite_weights("retrain", after)
         facts = {"texts": float(len(texts)), "steps": float(taken), "backward_passes": float(taken)}
         stopped = "target" if taken < self.steps else "steps"
-        exact = not self.checkpoint  # of a checkpoint nobody knows here whom it saw
-        trace = Trace("retrain", tuple(rows), stopped, clock.seconds, facts, exact=exact)
+        # of a checkpoint nobody knows here whom it saw
+        made = Deletion.APPROXIMATE if self.checkpoint else Deletion.EXACT
+        trace = Trace("retrain", tuple(rows), stopped, clock.seconds, facts, deletion=made)
         return Unlearned(after, trace)
 
     def _beginning(self, model: LanguageModel) -> LanguageModel:

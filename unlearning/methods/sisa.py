@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
-from domain.outcomes import Trace
+from domain.outcomes import Deletion, Trace
 from domain.records import Passage
 from unlearning.assignment import Key, load_key
 from unlearning.corpus import Corpus
@@ -95,7 +95,7 @@ class Sisa:
             clock.seconds,
             facts,
             _digests(left),
-            exact=True,
+            deletion=Deletion.EXACT,
         )
         return Unlearned(after, trace, left)
 
