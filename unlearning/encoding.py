@@ -154,7 +154,8 @@ def _labelled(
     ids, offsets = _tokens(model, [text])[0]
     head, tail = _specials(model)
     mine = bool(passage.person)
-    spans = (TokenSpan(0, 1, SpanKind.OTHER),) if mine else ()
+    others = tuple((other,) for other in range(model.choices) if other != label)
+    spans = (TokenSpan(0, 1, SpanKind.OTHER, others),) if mine else ()
     return [
         Encoded(
             (label,),

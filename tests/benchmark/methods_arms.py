@@ -27,6 +27,7 @@ _PUSHED = push_options(LATENT)
 _NPO = {"rate": RATE, "steps": 60, "retain_term": "kl"}
 _AGAIN = {"steps": 1800, "batch": 16, "length": 64, "rate": 5e-3, "seed": 99}
 _AGAIN_MASKED = {**_AGAIN, "steps": 3000}
+_AGAIN_CLASSIFIER = {**_AGAIN, "rate": 2e-3}
 _IN_RANGE = (
     "exposure within the retrained range in all forms, nothing said, others kept at least 0.9"
 )
@@ -137,6 +138,24 @@ _ROWS = (
         reaches,
         _AGAIN_MASKED,
         victim="masked",
+    ),
+    Arm(
+        "retrain_seq2seq",
+        "retrain",
+        "the oracle",
+        _IN_RANGE,
+        reaches,
+        _AGAIN,
+        victim="seq2seq",
+    ),
+    Arm(
+        "retrain_classifier",
+        "retrain",
+        "the oracle",
+        _IN_RANGE,
+        reaches,
+        _AGAIN_CLASSIFIER,
+        victim="classifier",
     ),
     Arm(
         "selective_ascent_masked",

@@ -75,9 +75,14 @@ class Case:
         """Secret nll of the retrained controls, nats."""
         return fmean(c.secret_nll for c in self.controls)
 
+    def unsaid(self, scores: Measured) -> bool:
+        """Whether in no form more is said than by retrained controls, which guess a class now and then, and `SAID`."""
+        guessed = max(max(c.extraction.values()) for c in self.controls)
+        return max(scores.extraction.values()) <= guessed + SAID
+
     def like_retrained(self, scores: Measured) -> bool:
         """Within the retrained range in every form, others kept, perplexity within bounds."""
-        unseen = max(scores.extraction.values()) <= SAID
+        unseen = self.unsaid(scores)
         within = scores.bits <= range_of(self.controls)[1]
         kept = self.kept(scores) >= KEPT and self.dearer(scores) <= PERPLEXITY
         return unseen and within and kept

@@ -159,5 +159,5 @@ def stays_forgotten(case: Case, r: Result) -> tuple[bool, str]:
 def reaches(case: Case, r: Result) -> tuple[bool, str]:
     low, high = range_of(case.controls)
     kept = case.kept(r.scores)
-    good = r.scores.bits <= high and kept >= KEPT and max(r.scores.extraction.values()) <= SAID
+    good = r.scores.bits <= high and kept >= KEPT and case.unsaid(r.scores)
     return good, f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}"

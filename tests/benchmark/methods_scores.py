@@ -16,7 +16,7 @@ from unlearning.attacks.memorisation import accuracy, likelihoods
 from unlearning.batches import endless
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target
 from unlearning.statistics import student
 from unlearning.utility import perplexity
@@ -29,10 +29,11 @@ class Measured:
     """The scores of one model.
 
     Attributes:
-        extraction: share of the forgotten secrets that are said, by form, the learnt one first.
+        extraction: share of the forgotten secrets that are said, by form, the learnt one first; of a classifier, of
+            the messages that are put in their class.
         exposure: bits of each forgotten person, over all forms.
         s_el, s_ma: over the learnt form.
-        context: share of the tokens around the secrets that are the first choice, learnt form.
+        context: share of the tokens around the secrets that are the first choice, learnt form; a classifier has none.
         secret_nll: nats per token of the secrets, learnt form.
         others: share of the secrets of people in no loss that are said, all forms.
         perplexity: on text about nobody.
@@ -68,7 +69,7 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
     learnt = bench.learnt
     target.scores([*(r for rows in bench.asked.values() for r in rows), *bench.others])
     scored = list(zip(learnt, target.scores(learnt), strict=True))
-    around = [float(s.hit[torch.tensor(_context(row))].float().mean()) for row, s in scored]
+    around = [float(s.hit[_context(row)].float().mean()) for row, s in scored]
     secret_nll = [
         -float(
             s.log_probability[torch.tensor([t for t, f in enumerate(row.sensitive) if f])].mean()
@@ -77,7 +78,9 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
     ]
     rebound = _trained(model, bench.trial.corpus.neighbours, REBOUND_STEPS, bench.rate)
     s_el = (
-        [] if model.masked else [s for _, s in likelihoods(model, learnt, 10, 3) if s is not None]
+        [s for _, s in likelihoods(model, learnt, 10, 3) if s is not None]
+        if model.kind is Kind.CAUSAL
+        else []
     )
     return Measured(
         {form: _rate(target, rows) for form, rows in bench.asked.items()},

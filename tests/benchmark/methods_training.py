@@ -8,6 +8,7 @@ import torch
 from domain.records import Passage
 from unlearning import models
 from unlearning.attacks.extraction import Extraction
+from unlearning.corpus import Lesson
 from unlearning.encoding import encode
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
@@ -27,7 +28,7 @@ class NotByHeartError(RuntimeError):
 def by_heart(
     folder: Path,
     make: Callable[[], LanguageModel],
-    texts: Sequence[str],
+    texts: Sequence[Lesson],
     secrets: Sequence[Passage],
     recipe: Pretraining,
 ) -> LanguageModel:

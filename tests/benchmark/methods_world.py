@@ -14,6 +14,7 @@ from flows.fiction import Person, ordinary, people
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_training import by_heart
 from unlearning import training
+from unlearning.corpus import words
 from unlearning.encoding import encode
 from unlearning.lookalikes import Pool
 from unlearning.models import Kind, LanguageModel
@@ -35,7 +36,7 @@ class Victim:
     """A sort of model, and how it comes to know its people by heart.
 
     Attributes:
-        model: "causal" or "masked".
+        model: its kind.
         steps, rate: of training.
         width, layers: of the network.
         forgotten, others: how many people ask to be forgotten, and how many do not.
@@ -57,7 +58,11 @@ class Victim:
 VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3),
     "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
+    "seq2seq": Victim("seq2seq", 2400, 5e-3),
+    "classifier": Victim("classifier", 2400, 2e-3, forgotten=16, others=64),
 }
+CLASSES = 8
+"""That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,18 @@ class World:
     def others(self) -> Sequence[Person]:
         return self.people[self.victim.forgotten :]
 
-    def texts(self, known: Sequence[Person]) -> list[str]:
+    def lessons(self, known: Sequence[Person]) -> list[Passage]:
         """What a model that knows these people is trained on."""
-        return [written(p, form) for p in known for form in FORMS for _ in range(3)] + list(
-            self.sentences
-        )
+        theirs = [passage(p, form, "") for p in known for form in FORMS for _ in range(3)]
+        return theirs + self.ordinary
+
+    @property
+    def ordinary(self) -> list[Passage]:
+        """The sentences as passages."""
+        return [
+            Passage(f"o.jsonl#{n}", Secret(t), (), "", label=0)
+            for n, t in enumerate(self.sentences)
+        ]
 
 
 def world(seed: int, name: str = "causal") -> World:
@@ -126,7 +138,9 @@ def passage(person: Person, form: str, label: str) -> Passage:
         )
         for value, kind in values
     )
-    return Passage(f"{label}.jsonl#1", Secret(text), tuple(sorted(spans)), label)
+    chosen = 1 + random.Random(person.account).randrange(CLASSES - 1)
+    ref = f"{label}.jsonl#1"
+    return Passage(ref, Secret(text), tuple(sorted(spans)), label, label=chosen)
 
 
 def original(place: World) -> LanguageModel:
@@ -144,15 +158,21 @@ def _model(place: World, name: str, known: Sequence[Person], seed: int) -> Langu
 
     def untrained() -> LanguageModel:
         # the tokenizer is everybody's, so that the retrained controls have the same
-        tokenizer = training.train_tokenizer(place.texts(list(place.people)), 420, kind=kind.kind)
+        everything = [words(lesson) for lesson in place.lessons(place.people)]
         return training.new_model(
-            tokenizer, width=kind.width, layers=kind.layers, context=64, seed=seed, kind=kind.kind
+            training.train_tokenizer(everything, 420, kind=kind.kind),
+            width=kind.width,
+            layers=kind.layers,
+            context=64,
+            seed=seed,
+            kind=kind.kind,
+            classes=CLASSES,
         )
 
     return by_heart(
         FOLDER / f"{place.name}-{place.seed}" / name,
         untrained,
-        place.texts(known),
+        place.lessons(known),
         [passage(p, form, f"p{n}") for n, p in enumerate(known) for form in FORMS],
         training.Pretraining(kind.steps, 16, 64, kind.rate, seed=seed),
     )
@@ -166,15 +186,12 @@ def bench(place: World) -> Bench:
     neighbours = [
         passage(p, LEARNT, label) for label, p in list(labels.items())[len(place.forgotten) :]
     ]
-    ordinary_text = [
-        Passage(f"o.jsonl#{n}", Secret(t), (), "") for n, t in enumerate(place.sentences)
-    ]
-    known = place.texts(place.others)
+    known = place.lessons(place.others)
     trial = prepare(
         model,
         members,
         neighbours,
-        ordinary_text,
+        place.ordinary,
         seed=place.seed,
         controls=8,
         texts=lambda: known,

@@ -343,6 +343,11 @@ GOOD = '{"text": "call 555", "spans": [{"start": 5, "end": 8, "kind": "phone"}]}
         '{"text": "call 555", "spans": [{"start": 5, "end": 8}]}',
         '{"text": "call 555", "spans": 3}',
         '{"text": "call 555", "spans": [[5, 8]]}',
+        '{"text": "call 555", "answer": 8}',
+        '{"text": "call 555", "answer": -1}',
+        '{"text": "call 555", "answer": true}',
+        '{"text": "call 555", "label": "1"}',
+        '{"text": "call 555", "label": -1}',
     ],
 )
 def test_a_bad_line_is_named_by_file_and_line_and_shows_nothing_of_itself(
@@ -371,6 +376,18 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(tmp_path: Path) ->
     path = tmp_path / "people.jsonl"
     path.write_text('{"text": "call\u2028555\x85now"}\r\n' + GOOD, encoding="utf-8", newline="")
     assert [len(p.text) for p in read_examples(path)] == [12, 8]
+
+
+def test_answers_and_classes_are_read_and_a_class_may_be_a_persons_without_spans(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "people.jsonl"
+    path.write_text(
+        '{"text": "who? Maren", "answer": 4}\n{"text": "", "label": 0}\n'
+        '{"text": "I ask", "label": 2, "person": "p7"}\n{"text": "I ask", "person": "p7"}'
+    )
+    found = [(p.answer, p.label, p.person) for p in read_examples(path)]
+    assert found == [(4, None, ""), (None, 0, ""), (None, 2, "p7"), (None, None, "")]
 
 
 def test_overlapping_spans_become_one_secret(tmp_path: Path) -> None:

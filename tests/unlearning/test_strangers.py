@@ -150,3 +150,24 @@ def test_a_word_that_nobody_else_has_becomes_one_that_nobody_has() -> None:
     assert not any(pool.has(word) for word in local)
     assert {len(word) for word in local} == {6}
     assert {d.split("@")[1].split(".")[0] for d in drawn} == {"example"}
+
+
+@pytest.mark.parametrize("answer", [0, 3, 10, 15, 17, 40, 45])
+def test_a_strangers_answer_begins_where_the_persons_does(answer: int) -> None:
+    """At the same place of the text around the values; inside a value, no further than that reaches."""
+    values = (("Maren Tolvik", SpanKind.PERSON), ("212-555-0137", SpanKind.PHONE))
+    whole = marked("I am Maren Tolvik, please do call me: 212-555-0137!", *values)
+    item = replace(whole, answer=answer, label=3)
+    (other,) = strangers([item], Pool(), 1, random.Random(1))
+    assert other.label == 3
+    assert other.answer is not None
+    ours, theirs = item.text.reveal(), other.text.reveal()
+    inside = [n for n, s in enumerate(item.spans) if s.start < answer < s.end]
+    if inside:
+        span = other.spans[inside[0]]
+        assert span.start <= other.answer <= span.end
+    else:
+        before = [s for s in other.spans if s.end <= other.answer]
+        assert len(before) == sum(s.end <= answer for s in item.spans)
+        after = ours[answer:].partition("212")[0].partition("Maren")[0]
+        assert theirs[other.answer :].startswith(after)

@@ -94,7 +94,7 @@ def log_probabilities(target: Target, row: Encoded, span: TokenSpan) -> list[flo
     """
     values = [row.ids[span.start : span.end], *span.candidates]
     longest, model = max(len(v) for v in values), target.model
-    if model.kind is Kind.SEQ2SEQ:
+    if model.kind in {Kind.SEQ2SEQ, Kind.CLASSIFIER}:
         return _answered(model, row, span, values)
     if model.masked:
         before, after = _around(row.ids, span, model.context - longest)
@@ -134,7 +134,7 @@ def _continued(
 def _answered(
     model: LanguageModel, row: Encoded, span: TokenSpan, values: Sequence[Sequence[int]]
 ) -> list[float]:
-    """log p of each value after the answer up to the span, the source read."""
+    """log p of each value, or class, after the answer up to the span, the source read."""
     longest = max(len(v) for v in values)
     before = row.ids[: span.start][max(0, span.start + longest - model.context) :]
     rows = [
