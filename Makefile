@@ -13,7 +13,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume methods methods-gpu exact attack-speed verdict-power bench-detect ner clean
+.PHONY: setup demo test test-fast check lume methods methods-gpu exact attack-speed verdict-power bench-detect fairness ner clean
 
 setup: $(READY)
 
@@ -61,6 +61,9 @@ verdict-power: $(READY)  ## how often the verdict is wrong, over forty small mod
 
 bench-detect: $(READY)  ## what the search finds, whom it touches, how fast it is: out/bench-detect.json (minutes)
 	$(PYTHON) -m tests.benchmark.detect
+
+fairness: $(READY)  ## shards of tiny classifiers by post-processing: errors and gaps, and the guaranteed order (minutes)
+	$(PYTHON) -m tests.benchmark.fairness
 
 ner: $(READY)  ## train the embedded name finder again: detectors/names/ (a quarter of an hour)
 	$(PYTHON) -m detectors.ner
