@@ -1,0 +1,111 @@
+"""`train` on a machine that has torch, transformers and peft and nothing else, and what it is given to read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from domain.errors import Code, RequestRejected
+from tests import bare
+from tests.unlearning.conftest import Town
+from unlearning import models
+from unlearning.__main__ import main
+from unlearning.assignment import Source
+from unlearning.manifest import MODEL, Manifest, kind, read
+from unlearning.models import LanguageModel
+from unlearning.sources import read_sources
+
+PROGRAM = """
+import runpy, sys
+sys.argv[0] = "unlearning"
+runpy.run_module("unlearning", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture
+def place(town: Town, untrained: LanguageModel, tmp_path: Path) -> Path:
+    """A base and a file of documents."""
+    models.save(untrained, tmp_path / "base")
+    rows = [{"text": p.text.reveal(), "who": p.person} for p in (*town.members, *town.neighbours)]
+    (tmp_path / "letters.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def words(place: Path, *more: object) -> list[str]:
+    given = ("train", place / "base", "--data", place / "letters.jsonl", "--out", place / "run")
+    own = ("--key", place / "key", "--steps", 2, "--rank", 2, "--batch", 2, "--json", *more)
+    return list(map(str, (*given, *own)))
+
+
+def test_it_writes_a_model_beside_its_shards_and_never_over_another(place: Path) -> None:
+    done = bare.python(PROGRAM, *words(place, "--person-field", "who", "--shards", 2))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert sum(report["documents"]) == 30
+    assert len(report["documents"]) == 2
+    assert models.load(place / "run" / MODEL, "cpu")
+    assert kind(place / "run") == "model"
+    manifest = read(place / "run")
+    assert manifest.combined_sha256 == report["combined_sha256"]
+    assert (place / "key").stat().st_mode & 0o777 == 0o600
+    by_person = {n: {s // 3 for s in rows} for n, rows in _rows(manifest).items()}
+    assert not set.intersection(*by_person.values())
+
+
+def _rows(manifest: Manifest) -> dict[int, set[int]]:
+    return {
+        n: {int(r.split("#")[1]) - 1 for r in shard.references}
+        for n, shard in enumerate(manifest.shards)
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("--shards 0", "option --shards"),
+        ("--out {place}/base", "--out"),
+        ("--data {place}/absent.jsonl", "absent.jsonl"),
+        ("--text-field words", "letters.jsonl#1"),
+    ],
+)
+def test_what_it_cannot_use_is_named(
+    more: str, said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = more.format(place=place).split()
+    assert main(words(place, *given)) == 2
+    assert json.loads(capsys.readouterr().out)["sentence"].startswith(said)
+    assert not (place / "run").exists()
+
+
+def test_documents_are_referred_to_as_the_search_does(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.jsonl").write_text(
+        '{"text": "one", "who": 7}\n\n{"text": "two", "who": ["x", null]}\n'
+    )
+    (tmp_path / "b" / "c.jsonl").write_text('{"text": "three", "who": ""}')
+    found = read_sources(tmp_path, person_field="who")
+    assert found == [
+        Source("a.jsonl#1", "one", ["7"]),
+        Source("a.jsonl#3", "two", ["x"]),
+        Source("b/c.jsonl#1", "three", []),
+    ]
+    from detectors.corpus import open_corpus
+
+    searched = open_corpus(str(tmp_path)).documents()
+    assert [(d.ref, d.text.reveal()) for d in searched] == [(s.reference, s.text) for s in found]
+
+
+@pytest.mark.parametrize("line", ["x", "[]", '{"text": 1}', '{"text": "a", "who": {"b": 1}}'])
+def test_a_row_that_cannot_be_read_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "fine"}}\n{line}\n')
+    with pytest.raises(RequestRejected) as found:
+        read_sources(tmp_path / "a.jsonl", person_field="who")
+    assert (found.value.code, found.value.place) == (Code.EXAMPLES_INVALID, "a.jsonl#2")
+
+
+def test_what_is_no_json_lines_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n')
+    (tmp_path / "b.parquet").write_text("PAR1")
+    with pytest.raises(RequestRejected) as found:
+        read_sources(tmp_path)
+    assert found.value.place == "b.parquet"
