@@ -39,7 +39,7 @@ class Recipe:
     software: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        least = {"shards": 1, "slices": 1, "rank": 1, "rate": 0, "steps": 1, "batch": 1}
+        least = {"shards": 1, "slices": 1, "rank": 1, "rate": 0, "steps": self.slices, "batch": 1}
         least |= {"length": 2, "every": 0, "near": 0, "threads": 1}
         for name, bound in least.items():
             if not getattr(self, name) >= bound:

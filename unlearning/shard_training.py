@@ -117,9 +117,8 @@ def _rows(base: LanguageModel, texts: Sequence[Text], recipe: Recipe) -> list[Ro
     for text in texts:
         ids = tokenizer(text.text, add_special_tokens=False, verbose=False)["input_ids"]
         whole = [start, *ids, tokenizer.eos_token_id]
-        pieces = range(
-            0, max(1, len(whole) - 1), room - 1
-        )  # one token is read twice, so that each is predicted
+        # one token is read twice, so that each is predicted
+        pieces = range(0, max(1, len(whole) - 1), room - 1)
         found += [
             Row(f"{text.tag}+{at}", text.slice, tuple(whole[at : at + room])) for at in pieces
         ]

@@ -235,7 +235,15 @@ def test_documents_that_are_all_alike_are_refused(shards: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "knobs", [{"shards": 0}, {"rank": 0}, {"rate": float("nan")}, {"length": 1}, {"slices": 0}]
+    "knobs",
+    [
+        {"shards": 0},
+        {"rank": 0},
+        {"rate": float("nan")},
+        {"length": 1},
+        {"slices": 0},
+        {"steps": 2, "slices": 3},
+    ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused_by_its_option(knobs: dict[str, int]) -> None:
     with pytest.raises(RequestRejected) as found:
