@@ -3,7 +3,9 @@
 A base that has read other people's records of the same form (without that an adapter cannot learn the form) is
 fine-tuned on 24 people as shards. For each layout one person after the other is taken out, each from the whole.
 Law: (1/S)(2/3 + 1/(3R)) of a training for one person, 1 - (1 - 1/S)^K for a batch of K with R = 1 (Bourtoule et al.
-2021, expected values), in steps and in seconds. Replay has no law here: its share is what it is.
+2021, expected values), in steps and in seconds; 1 - 1/(2E) for replay of a run of E rounds. Perplexity is compared with
+one adapter on everybody, for as many steps as eight shards take and at the best of three rates: the mean of eight
+deltas bears a higher rate than one.
 """
 
 import argparse
@@ -30,10 +32,11 @@ from unlearning.recipe import Recipe
 from unlearning.unlearned import seeded
 
 OUT = Path("out/exact.json")
-PEOPLE, STEPS, RATE, RANK = 24, 40, 5e-3, 8
+PEOPLE, STEPS, RATE, RANK = 24, 32, 1.5e-3, 8
 KEY = Key(b"made up, like the people who are")
-LAYOUTS = ((1, 1, 20, 1), (8, 1, 0, 1), (8, 1, 0, 4), (4, 3, 0, 1))
-"""Shards, slices, steps between points for replay, people in a batch. The first is one adapter on everybody."""
+GENTLE = (3e-4, 6e-4)
+LAYOUTS = ((8, 1, 0, 1), (8, 1, 0, 4), (4, 3, 0, 1), (1, 1, 4, 1))
+"""Shards, slices, steps between points for replay, people in a batch. The last is one adapter on everybody."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,19 @@ class Line:
 
 
 def law(shards: int, slices: int, batch: int) -> float:
-    """The expected share of a full training."""
+    """The expected share of a full training; of replay, of which the first round is half spared."""
+    if shards == 1:
+        return 1 - 1 / (2 * 8 * STEPS * Recipe.batch / (3 * PEOPLE))
     if batch > 1:
         return 1 - (1 - 1 / shards) ** batch
     return (2 / 3 + 1 / (3 * slices)) / shards
 
 
-def recipe_of(shards: int, slices: int, every: int) -> Recipe:
+def recipe_of(shards: int, slices: int, every: int, rate: float = RATE) -> Recipe:
     """One adapter takes as many steps as eight shards do."""
     steps = STEPS * (8 if shards == 1 else 1)
     return Recipe(
-        shards=shards, slices=slices, every=every, steps=steps, rank=RANK, rate=RATE, near=2.0
+        shards=shards, slices=slices, every=every, steps=steps, rank=RANK, rate=rate, near=2.0
     )
 
 
@@ -132,7 +137,7 @@ def measure(here: World, layout: tuple[int, int, int, int], single: float, count
     spread = math.sqrt(variance(erased) / len(erased) + variance(unknown) / len(unknown))
     return Line(
         *layout,
-        law(shards, slices, batch) if not every else math.nan,
+        law(shards, slices, batch),
         mean(taken),
         mean(seconds),
         same,
@@ -175,17 +180,19 @@ def main() -> None:
     """Measure all layouts against one adapter on everything, trained for as many steps as eight shards."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=3, help="batches taken out of each layout")
-    parser.add_argument("--pretraining", type=int, default=500, help="steps of the base")
+    parser.add_argument("--pretraining", type=int, default=350, help="steps of the base")
     options = parser.parse_args()
     torch.set_num_threads(1)
     here = world(options.pretraining)
-    one = here.whole(recipe_of(*LAYOUTS[0][:3]))[1]
+    recipes = [recipe_of(*LAYOUTS[-1][:3]), *(recipe_of(1, 1, 0, rate) for rate in GENTLE)]
+    ones = [here.whole(recipe)[1] for recipe in recipes]
+    one = min(ones, key=lambda model: perplexity(model, here))
     single = perplexity(one, here)
     known, unknown = mean(nlls(one, here.place.known)), mean(nlls(one, here.place.unknown))
     base = perplexity(here.base, here)
-    print(f"perplexity: base {base:.3f}, one adapter on everybody {single:.3f}")
+    print(f"perplexity: base {base:.3f}, the best single adapter {single:.3f}")
     print(
-        f"one adapter, nll of secrets: people it was trained on {known:.2f}, unknown {unknown:.2f}"
+        f"that adapter, nll of secrets: people it was trained on {known:.2f}, unknown {unknown:.2f}"
     )
     titles = (
         "shards slices every batch     law   steps seconds identical  erased unknown alike cost"
