@@ -144,6 +144,43 @@ class Deletion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """One block of a model, as a method that edits sees it.
+
+    `mass` is the block's share of all that makes the model say the secrets, None where nobody measured it; `edited` is
+    how many of its `pieces` were changed.
+    """
+
+    mass: float | None
+    edited: int
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Where a method changed a model, in counts; which pieces they were stands in the trace as a digest.
+
+    `gap` is how far the masses are from the effect that they explain, as a share of it. `outside` is what belongs to no
+    block: the tables of words, the last norm.
+    """
+
+    unit: str  # what the pieces are: "neurons", "vectors"
+    layers: tuple[Layer, ...]  # in the order in which the model reads
+    gap: float | None = None
+    outside: Layer | None = None
+
+    @property
+    def edited(self) -> int:
+        """How many pieces were changed in all."""
+        return sum(layer.edited for layer in (*self.layers, self.outside) if layer)
+
+    @property
+    def pieces(self) -> int:
+        """How many there are in all."""
+        return sum(layer.pieces for layer in (*self.layers, self.outside) if layer)
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """How a method ran. `steps` are rows of numbers (loss terms by name); free of personal data."""
 
@@ -153,11 +190,12 @@ class Trace:
     seconds: float
     facts: Mapping[str, float] = field(
         default_factory=dict
-    )  # e.g. neurons edited, completeness gap
+    )  # e.g. how many neurons, backward passes
     digests: Mapping[str, str] = field(
         default_factory=dict
     )  # e.g. of what was edited, never its values
     deletion: Deletion = Deletion.APPROXIMATE
+    edit: Edit | None = None  # of methods that change a part of the model
 
 
 def deletion(trace: Trace | None) -> str:

@@ -1,12 +1,12 @@
-"""Before, after and never seen, side by side: dots with their 95 % intervals, as SVG to stand
-inside the page.
+"""Before, after and never seen, side by side: dots with their 95 % intervals; and how any figure
+becomes SVG to stand inside the page.
 
 Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; shapes differ as
 well, for print in grey. Labels come from the report's own vocabulary, never from data.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from math import isfinite
@@ -16,6 +16,7 @@ from domain.outcomes import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BEFORE, AFTER, CONTROL = "#D55E00", "#0072B2", "#595959"
 _STYLES = ((BEFORE, "o", 0.24), (AFTER, "s", 0.0), (CONTROL, "D", -0.24))  # colour, shape, height
@@ -49,8 +50,24 @@ class Scale:
 
 def intervals(rows: Sequence[Row], scale: Scale, *, name: str) -> str:
     """An SVG element with one line per row; `name` makes its inner ids unique on the page."""
+
+    def made() -> "Figure":
+        from matplotlib.figure import Figure
+
+        height = 0.52 * len(rows) + 0.62  # inches: half an inch a row, and the axis
+        figure = Figure(figsize=(7.4, height))
+        axes = figure.add_axes((0.36, 0.5 / height, 0.61, 1 - 0.56 / height))
+        for position, row in enumerate(reversed(rows)):
+            _draw(axes, position, row)
+        _dress(axes, rows, scale)
+        return figure
+
+    return inline(made, name=name)
+
+
+def inline(figure: "Callable[[], Figure]", *, name: str) -> str:
+    """The SVG element of a figure that is made within the page's settings; the same figure, the same bytes."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     settings: dict[str, Any] = {
         "svg.fonttype": "none",  # text stays text: it can be searched and takes the page's typeface
@@ -58,16 +75,10 @@ def intervals(rows: Sequence[Row], scale: Scale, *, name: str) -> str:
         "font.size": 9.5,
         "font.family": "DejaVu Sans",
     }
+    target = StringIO()
     with mpl.rc_context(settings):
-        height = 0.52 * len(rows) + 0.62  # inches: half an inch a row, and the axis
-        figure = Figure(figsize=(7.4, height))
-        axes = figure.add_axes((0.36, 0.5 / height, 0.61, 1 - 0.56 / height))
-        for position, row in enumerate(reversed(rows)):
-            _draw(axes, position, row)
-        _dress(axes, rows, scale)
-        target = StringIO()
-        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(target.getvalue())
+        figure().savefig(target, format="svg", transparent=True, metadata={"Date": None})
+    return _element(target.getvalue())
 
 
 def _draw(axes: "Axes", position: int, row: Row) -> None:
@@ -109,7 +120,7 @@ def _dress(axes: "Axes", rows: Sequence[Row], scale: Scale) -> None:
     axes.spines["bottom"].set_color("#bbbbbb")
 
 
-def _inline(document: str) -> str:
+def _element(document: str) -> str:
     """The `<svg>` element of an SVG document: no prolog, no metadata, no link to the outside."""
     element = document[document.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)

@@ -24,6 +24,7 @@ from domain.outcomes import (
 )
 from reports import charts, words
 from reports.commands import COMMANDS
+from reports.edited import Picture, picture
 from reports.figures import count, percent, plain
 from reports.guard import words_of
 from reports.limits import LIMITS, limits_for
@@ -58,6 +59,7 @@ class ModelSection:
     costs: tuple[Cost, ...]
     bearings: tuple[Bearing, ...]
     named: bool  # whether the policy names the groups
+    picture: Picture | None  # of what that attempt changed inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ def _section(model: ModelErasure) -> ModelSection:
         costs(model.before, after),
         borne := bearings(model.before, after),
         any(one.label not in {label for label, _ in words.GROUPS.values()} for one in borne),
+        picture(measured, model.name) if measured else None,
     )
 
 

@@ -20,8 +20,10 @@ from domain.outcomes import (
     Attempt,
     CaseFile,
     CorpusErasure,
+    Edit,
     Estimate,
     FileDigest,
+    Layer,
     ModelErasure,
     Outcome,
     Score,
@@ -293,8 +295,25 @@ def _attempt(attempt: Attempt) -> Json:
             "deletion": deletion(trace),
             "facts": {name: decimal(value) for name, value in trace.facts.items()},
             "digests": dict(trace.digests),
+            "edit": _edit(trace.edit),
         },
     }
+
+
+def _edit(edit: Edit | None) -> Json:
+    if edit is None:
+        return None
+    return {
+        "unit": edit.unit,
+        "layers": [_layer(layer) for layer in edit.layers],
+        "outside": None if edit.outside is None else _layer(edit.outside),
+        "completenessGap": None if edit.gap is None else decimal(edit.gap),
+    }
+
+
+def _layer(layer: Layer) -> Json:
+    mass = None if layer.mass is None else decimal(layer.mass)
+    return {"mass": mass, "edited": layer.edited, "pieces": layer.pieces}
 
 
 def _assessment(assessment: Assessment | None) -> Json:

@@ -42,6 +42,25 @@ METHODS = MappingProxyType(
     }
 )
 
+EDITS = MappingProxyType(
+    {
+        "depn": "silenced",
+        "mechanistic": "trained",
+        "pcgu": "moved",
+        "rank_demotion": "rewritten",
+    }
+)
+"""What a method that changes a part of the model does to it."""
+
+PIECES = MappingProxyType({"neurons": "neurons", "vectors": "rows of numbers"})
+
+ABOUT_PIECES = MappingProxyType(
+    {
+        "neurons": "In each layer stand neurons, small units that come on when they meet what they know.",
+        "vectors": "Each layer computes with tables of numbers, whose rows can be changed one by one.",
+    }
+)
+
 ATTACKS = MappingProxyType(
     {
         "extraction": "Extraction",

@@ -4,7 +4,8 @@ A neuron is one input of a block's down-projection: the activation after the non
 after the gate (Llama). Its outgoing weights are a row of a Conv1D or a column of a Linear.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from transformers import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
 from domain.errors import Code, UnlearningFailed
+from domain.outcomes import Edit, Layer
 from unlearning.encoding import Encoded
 from unlearning.generation import repeated, shared_cache
 from unlearning.layers import blocks, fed
 from unlearning.models import Kind, LanguageModel, tokens_per_batch
+from unlearning.unlearned import digest_of
 
 
 def down_projections(model: LanguageModel) -> list[nn.Module]:
@@ -90,11 +93,13 @@ class Attribution:
     """Scores (layers, neurons) of one secret, in probability; and how far their sum is from the effect they explain.
 
     `gap` is the mean over tokens and layers of |sum of scores - (p - p with the layer's activations at zero)|, divided
-    by the mean of |p - p at zero|: 0 is exact (completeness, Sundararajan et al. 2017).
+    by the mean of |p - p at zero|: 0 is exact (completeness, Sundararajan et al. 2017). It took so many
+    `backward_passes`.
     """
 
     scores: torch.Tensor
     gap: float
+    backward_passes: int
 
 
 def attribute(
@@ -110,19 +115,41 @@ def attribute(
     """
     modules = down_projections(model)
     scores, errors, effects = torch.zeros(len(modules), outgoing(modules[0]).shape[0]), 0.0, 0.0
+    passes = 0
     with model.evaluating():
         for t in range(start, end):
-            one, effect = _token(model, modules, _Question(model, row, t, end), steps)
+            question = _Question(model, row, t, end)
+            one, effect = _token(model, modules, question, steps)
             scores += one
             errors += float((one.sum(-1) - effect).abs().sum())
             effects += float(effect.abs().sum())
-    return Attribution(scores, errors / max(effects, 1e-12))
+            passes += question.backward_passes
+    return Attribution(scores, errors / max(effects, 1e-12), passes)
 
 
 def mass(found: Sequence[Attribution]) -> list[float]:
     """Share of the positive score that lies in each layer."""
     total = torch.stack([a.scores.clamp(min=0).sum(-1) for a in found]).sum(0)
     return [float(share) for share in total / total.sum().clamp(min=1e-12)]
+
+
+def edit_of(
+    model: LanguageModel, edited: Iterable[tuple[int, int]], found: Sequence[Attribution] = ()
+) -> tuple[Edit, str]:
+    """How many neurons (block, number) of each block were edited, and the SHA-256 over which they are.
+
+    `found` is what was attributed to choose them by, where it was: it gives the masses.
+    """
+    neurons = sorted(edited)
+    counts = Counter(layer for layer, _ in neurons)
+    sizes = [len(outgoing(module)) for module in down_projections(model)]
+    shares = mass(found) if found else [None] * len(sizes)
+    layers = (
+        Layer(share, counts[n], size)
+        for n, (share, size) in enumerate(zip(shares, sizes, strict=True))
+    )
+    edit = Edit("neurons", tuple(layers), max((a.gap for a in found), default=None))
+    return edit, digest_of(f"{layer}:{neuron}" for layer, neuron in neurons)
 
 
 class _Question:
@@ -132,7 +159,7 @@ class _Question:
     """
 
     def __init__(self, model: LanguageModel, row: Encoded, t: int, end: int) -> None:
-        self.model, self.label = model, row.ids[t]
+        self.model, self.label, self.backward_passes = model, row.ids[t], 0
         self.position = t if model.masked else t - 1
         self.at = self.position if model.masked else 0
         ids = torch.tensor(row.ids)
@@ -195,6 +222,7 @@ def _slope(
         with _replaced(modules, question.at, torch.full((len(part),), layer), moved):
             p = question.ask(len(part))
         total += torch.autograd.grad(p.sum(), moved)[0].sum(0)
+        question.backward_passes += 1
     return total / points
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
-from domain.outcomes import Trace
+from domain.outcomes import Edit, Trace
 from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
@@ -154,7 +154,10 @@ class Tuning:
         require_bounded(self.method, row, int(vocabulary))
 
     def unlearned(
-        self, facts: Mapping[str, float], digests: Mapping[str, str] | None = None
+        self,
+        facts: Mapping[str, float],
+        digests: Mapping[str, str] | None = None,
+        edit: Edit | None = None,
     ) -> Unlearned:
         """The changed model with its trace. Raises `UnlearningFailed` (METHOD_DIVERGED) when its weights ran away."""
         self.finish()
@@ -163,7 +166,8 @@ class Tuning:
             require_finite(self.method, {"weights": math.inf})
         facts = {**facts, "backward_passes": float(self.backward_passes)}
         seconds = self.clock.seconds
-        trace = Trace(self.method, tuple(self.rows), self.stopped, seconds, facts, digests or {})
+        rows = tuple(self.rows)
+        trace = Trace(self.method, rows, self.stopped, seconds, facts, digests or {}, edit=edit)
         return Unlearned(self.after, trace)
 
 

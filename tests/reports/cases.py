@@ -10,8 +10,10 @@ from domain.outcomes import (
     CaseFile,
     Check,
     CorpusErasure,
+    Edit,
     Estimate,
     FileDigest,
+    Layer,
     ModelErasure,
     Outcome,
     Rule,
@@ -334,6 +336,30 @@ _LAST = replace(
     after=many(0.0),
     verdict=Verdict(Outcome.FAIL, judged(many(0.0))),
 )
+SECRETS_IN_LAYER_1 = Edit(
+    "neurons",
+    (
+        Layer(0.935, 71, 512),
+        Layer(0.052, 8, 512),
+        Layer(0.013, 1, 512),
+        Layer(0.0, 0, 512),
+    ),
+    0.0042,
+)
+
+
+def editing(edit: Edit | None, method: str = "depn") -> CaseFile:
+    """A case whose last attempt changed that much of the model."""
+    last = attempt(2, method, 19, Outcome.FAIL)
+    assert last.trace is not None
+    trace = replace(last.trace, digests={"edited_neurons": sha(77)}, edit=edit)
+    return case(
+        status="not_erased",
+        models=(replace(model(outcome=Outcome.FAIL), attempts=(replace(last, trace=trace),)),),
+    )
+
+
+EDITED = editing(SECRETS_IN_LAYER_1)
 MANY = case(
     status="not_erased",
     models=(
@@ -349,4 +375,5 @@ ALL = {
     "withdrawn": WITHDRAWN,
     "several": SEVERAL,
     "many": MANY,
+    "edited": EDITED,
 }

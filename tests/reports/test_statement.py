@@ -10,7 +10,7 @@ from in_toto_attestation.v1.statement import Statement as SecondStatement
 from pydantic import TypeAdapter
 
 from domain.errors import Code, ErasureError, EvidenceInvalid
-from domain.outcomes import CaseFile, Deletion, FileDigest, Outcome, Utility, Verdict
+from domain.outcomes import CaseFile, Deletion, FileDigest, Outcome, Trace, Utility, Verdict
 from reports import statement
 from tests.reports import cases
 
@@ -265,6 +265,32 @@ def test_an_attempt_says_whether_its_method_only_suppresses() -> None:
         )
         signed = json.loads(payload)["predicate"]["attempt"]
         assert signed["trace"]["deletion"] == expected
+
+
+def test_an_edit_is_signed_as_counts_and_a_digest() -> None:
+    attempt = cases.EDITED.models[0].attempts[-1]
+    payload = statement.verification(
+        "req-1",
+        model="m",
+        before_sha256=cases.sha(3),
+        before=cases.BEFORE,
+        attempt=attempt,
+        commitment_sha256=cases.sha(9),
+        measured_at="2026-11-20T12:00:00Z",
+    )
+    trace = json.loads(payload)["predicate"]["attempt"]["trace"]
+    assert trace["digests"] == {"edited_neurons": cases.sha(77)}
+    assert trace["edit"]["completenessGap"] == "0.0042"
+    assert trace["edit"]["layers"][0] == {"mass": "0.935", "edited": 71, "pieces": 512}
+    assert json.loads(verified(2))["predicate"]["attempt"]["trace"]["edit"] is None
+
+
+def test_a_trace_from_before_there_were_edits_is_read() -> None:
+    stored, trace = TypeAdapter(Trace), cases.EDITED.models[0].attempts[-1].trace
+    kept = stored.dump_python(trace, mode="json")
+    assert stored.validate_python(kept) == trace
+    del kept["edit"]
+    assert stored.validate_python(kept).edit is None
 
 
 def test_a_record_from_before_there_were_measures_is_read() -> None:

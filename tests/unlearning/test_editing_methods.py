@@ -201,7 +201,7 @@ def test_nothing_outside_of_the_located_matrices_changes(
 
 def test_the_layers_are_those_that_carry_the_secrets(victim: LanguageModel, corpus: Corpus) -> None:
     options = {"steps": 1, "samples": 8, "length": 24, "points": 10}
-    facts = METHODS["mechanistic"](**options, located=99).unlearn(victim, corpus).trace.facts
+    trace = METHODS["mechanistic"](**options, located=99).unlearn(victim, corpus).trace
     found = [
         attribute(victim, r, span.start, span.end, 10)
         for r in corpus.forget
@@ -209,8 +209,9 @@ def test_the_layers_are_those_that_carry_the_secrets(victim: LanguageModel, corp
         if span.kind != "person" and span.start > 0
     ]
     shares = mass(found)
-    assert [facts[f"mass_layer_{n}"] for n in range(len(shares))] == pytest.approx(shares, abs=1e-5)
-    chosen = range(int(facts["first_layer"]), int(facts["last_layer"]) + 1)
+    assert trace.edit is not None
+    assert [layer.mass for layer in trace.edit.layers] == pytest.approx(shares, abs=1e-5)
+    chosen = range(int(trace.facts["first_layer"]), int(trace.facts["last_layer"]) + 1)
     assert list(chosen) == fewest(shares, 0.8)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from domain.errors import Code, UnlearningFailed
+from domain.outcomes import Edit, Layer
 from tests.unlearning.conftest import Run, Town
 from unlearning.corpus import Corpus
 from unlearning.methods import METHODS, Method
@@ -156,11 +157,14 @@ def plain(value: object) -> bool:
         return all(isinstance(k, str) and k.isidentifier() and plain(v) for k, v in value.items())
     if isinstance(value, tuple):
         return all(plain(item) for item in value)
+    if isinstance(value, Edit | Layer):
+        return all(plain(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, str):
-        return value in {*METHODS, "target", "steps", "selected", "dropped"} or (
+        known = {"target", "steps", "selected", "dropped", "neurons", "vectors"}
+        return value in {*METHODS, *known} or (
             len(value) == 64 and set(value) <= set("0123456789abcdef")
         )
-    return isinstance(value, Number | Enum)
+    return value is None or isinstance(value, Number | Enum)
 
 
 @pytest.mark.parametrize("name", METHODS)

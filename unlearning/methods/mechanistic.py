@@ -6,7 +6,7 @@ they are the blocks whose feed-forward neurons carry the secrets by integrated g
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import torch
@@ -19,10 +19,18 @@ from unlearning.encoding import Encoded
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods.anchor_distillation import AnchorDistillation, Pull
 from unlearning.models import LanguageModel
-from unlearning.neurons import attribute, feed_forward, mass
+from unlearning.neurons import (
+    Attribution,
+    attribute,
+    down_projections,
+    edit_of,
+    feed_forward,
+    mass,
+    outgoing,
+)
 from unlearning.retaining import nameless
 from unlearning.tuning import require_knob, targets, tune
-from unlearning.unlearned import Clock, Unlearned
+from unlearning.unlearned import Clock, Unlearned, digest_of
 
 LOSSES = ("anchor", "inject", "unlearn")
 LOST = 5.0
@@ -73,8 +81,8 @@ class Mechanistic(AnchorDistillation):
             name="layers",
             remedy=f"the model's blocks are 0 to {len(matrices) - 1}.",
         )
-        shares = [] if self.layers else self._shares(model, corpus, clock)
-        chosen = sorted(self.layers) or fewest(shares, self.mass)
+        found = [] if self.layers else self._attributed(model, corpus, clock)
+        chosen = sorted(set(self.layers)) or fewest(mass(found), self.mass)
         pull = self.pull(model, corpus)
         term = {"anchor": pull.loss, "inject": _injected(pull), "unlearn": _unlikely}[self.loss]
 
@@ -88,12 +96,17 @@ class Mechanistic(AnchorDistillation):
             **pull.facts,
             "first_layer": float(chosen[0]),
             "last_layer": float(chosen[-1]),
-            **{f"mass_layer_{layer}": share for layer, share in enumerate(shares)},
+            "located_by": float(sum(a.backward_passes for a in found)),
         }
         inside = [name for layer in chosen for name in matrices[layer]]
-        return tune("mechanistic", model, corpus, self, forget, lambda _: False, facts, inside)
+        made = tune("mechanistic", model, corpus, self, forget, lambda _: False, facts, inside)
+        widths = [len(outgoing(module)) for module in down_projections(model)]
+        neurons = ((layer, n) for layer in chosen for n in range(widths[layer]))
+        edit, _ = edit_of(model, neurons, found)
+        digests = {"edited_matrices": digest_of(inside)}
+        return replace(made, trace=replace(made.trace, edit=edit, digests=digests))
 
-    def _shares(self, model: LanguageModel, corpus: Corpus, clock: Clock) -> list[float]:
+    def _attributed(self, model: LanguageModel, corpus: Corpus, clock: Clock) -> list[Attribution]:
         asked = list(secrets(nameless(corpus.forget))) or list(secrets(corpus.forget))
         if not asked:
             raise UnlearningFailed(
@@ -105,7 +118,7 @@ class Mechanistic(AnchorDistillation):
         for _, row, span in asked[:: -(-len(asked) // self.located)]:
             found.append(attribute(model, row, span.start, span.end, self.points))
             clock.require_time()
-        return mass(found)
+        return found
 
 
 def fewest(shares: list[float], least: float) -> list[int]:

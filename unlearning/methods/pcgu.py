@@ -5,14 +5,17 @@ holds likeliest for a stranger there. Raw logits and not probabilities: of a sec
 longer moves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from domain.outcomes import Edit, Layer
 from unlearning.anchors import Anchors
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
+from unlearning.layers import blocks
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
 from unlearning.retaining import nameless
@@ -94,7 +97,9 @@ class Pcgu(Knobs):
                 running.backward_passes += 2
                 pieces.move(away, self._chosen(pieces, away, beside, corpus.seed), self.rate)
             facts |= {"vectors": float(len(pieces)), "changed": float(pieces.changed.sum())}
-            return running.unlearned(facts, {"changed_vectors": pieces.digest()})
+            return running.unlearned(
+                facts, {"changed_vectors": pieces.digest()}, pieces.edit(after)
+            )
 
     def _chosen(
         self, pieces: "_Pieces", away: list[torch.Tensor], beside: list[torch.Tensor], seed: int
@@ -159,6 +164,22 @@ class _Pieces:
             step = gradient[n] * keep[:, None].to(gradient[n].device)
             self._cut(n, self.weights[n].data).sub_(rate * step)
         self.changed |= chosen
+
+    def edit(self, model: LanguageModel) -> Edit:
+        """How many vectors of each block ever moved, and of what belongs to none."""
+        try:
+            inside = [{id(p) for p in block.parameters()} for block in blocks(model)]
+        except ValueError:
+            inside = []
+        changed = [int(piece.sum()) for piece in self.changed.split(self.sizes)]
+
+        def of(belongs: Callable[[int], bool]) -> Layer:
+            own = [n for n, weight in enumerate(self.weights) if belongs(id(weight))]
+            return Layer(None, sum(changed[n] for n in own), sum(self.sizes[n] for n in own))
+
+        every = set().union(*inside)
+        layers = tuple(of(block.__contains__) for block in inside)
+        return Edit("vectors", layers, outside=of(lambda weight: weight not in every))
 
     def digest(self) -> str:
         """SHA-256 over the numbers of all vectors that ever moved."""

@@ -17,10 +17,10 @@ from unlearning.layers import fed, final_norm
 from unlearning.levels import Levels
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import Kind, LanguageModel
-from unlearning.neurons import down_projections, outgoing
+from unlearning.neurons import down_projections, edit_of, outgoing
 from unlearning.retaining import nameless
 from unlearning.tuning import Knobs, drift, require_knob, require_least, targets, tuning
-from unlearning.unlearned import Unlearned, digest_of, seeded
+from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,9 @@ class RankDemotion:
                     edits.begin()
                     for layer in chosen:
                         self._demote(edits, layer, activations[layer], batch, likely)
-            facts |= {"neurons": float(len(edits.touched))}
-            return running.unlearned(facts, {"edited_neurons": edits.digest()})
+            edit, digest = edit_of(after, edits.touched)
+            facts |= {"neurons": float(edit.edited)}
+            return running.unlearned(facts, {"edited_neurons": digest}, edit)
 
     def _demote(
         self, edits: "_Edits", layer: int, inputs: torch.Tensor, batch: Batch, likely: torch.Tensor
@@ -179,7 +180,3 @@ class _Edits:
         for (layer, neuron), row in self._before.items():
             outgoing(self.modules[layer])[neuron] = row
         self.touched, self._before = set(self._last), {}
-
-    def digest(self) -> str:
-        """SHA-256 over which neurons were changed."""
-        return digest_of(f"{layer}:{neuron}" for layer, neuron in sorted(self.touched))
