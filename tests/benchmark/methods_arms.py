@@ -6,6 +6,7 @@ The papers' rates are for models of billions; all rows here have one of their ow
 from collections.abc import Mapping
 from typing import Any
 
+from tests.benchmark.methods_arms_editing import EDITING
 from tests.benchmark.methods_arms_reward import REWARDED
 from tests.benchmark.methods_bench import LATENT, RATE, push_options
 from tests.benchmark.methods_case import Arm
@@ -175,6 +176,7 @@ _ROWS = (
         {**_FAR, "cap_share": 1.0},
         victim="masked",
     ),
+    *EDITING,
 )
 
 ARMS: Mapping[str, Arm] = {arm.name: arm for arm in (*_ROWS, *REWARDED)}

@@ -25,7 +25,7 @@ class Bench:
         model: knows everybody by heart.
         trial: what methods get, and whom they are judged by.
         asked: the forgotten people's passages by form, secrets with candidates; the form that methods see comes first.
-        others: passages in all forms of people who are in no loss.
+        others: passages in all forms of people who are in no loss, secrets with candidates.
         retrained: control of that number: trained like the model without the forgotten, from other first weights.
         rate, harder: learning rates of ordinary training on the results, and of the harder relearning.
         latent: the push that relations try on the results.

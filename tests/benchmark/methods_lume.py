@@ -257,7 +257,7 @@ def bench(place: World) -> Bench:
         model,
         trial,
         {f: encode(model, _all(place.forgotten, f), rivals) for f in (BIOGRAPHY, QUESTIONS)},
-        encode(model, _all([p for p in place.remaining if p.label in scored])),
+        encode(model, _all([p for p in place.remaining if p.label in scored]), rivals),
         lambda number: place.model(f"retrained-{number}", place.remaining, 7000 + number),
         size.rate,
         size.harder,

@@ -96,15 +96,44 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
     )
 
 
+def said_by_form(bench: Bench, model: LanguageModel) -> dict[str, float]:
+    """Share of the forgotten secrets that are said, by form; less than `measure`, for what a row is compared with."""
+    target = Target(model)
+    return {form: _rate(target, rows) for form, rows in bench.asked.items()}
+
+
+def said_of_others(bench: Bench, model: LanguageModel) -> float:
+    """Share of the secrets of people in no loss that are said."""
+    return _rate(Target(model), bench.others)
+
+
+def bits_of(bench: Bench, model: LanguageModel) -> list[float]:
+    """Mean bits of each forgotten person over all forms."""
+    return list(_people(Target(model), bench).values())
+
+
+def said_again(bench: Bench, model: LanguageModel) -> float:
+    """Share of half of the forgotten people's secrets that are said, all forms, after relearning the other half's."""
+    half = _half(bench)
+    shown = [row for row in bench.learnt if row.person in half]
+    target = Target(_trained(model, shown, RELEARN_STEPS, bench.rate))
+    rows = [r for rows in bench.asked.values() for r in rows if r.person not in half]
+    return _rate(target, rows)
+
+
 def relearnt(
     bench: Bench, model: LanguageModel, steps: int = RELEARN_STEPS, rate: float | None = None
 ) -> float:
     """Mean bits of half of the forgotten people after training on the other half's passages in the learnt form."""
-    learnt = bench.learnt
-    half = {row.person for row in learnt[: len(learnt) // 2]}
-    shown = [row for row in learnt if row.person in half]
+    half = _half(bench)
+    shown = [row for row in bench.learnt if row.person in half]
     people = _people(Target(_trained(model, shown, steps, rate or bench.rate)), bench)
     return fmean(bits for who, bits in people.items() if who not in half)
+
+
+def _half(bench: Bench) -> set[str]:
+    """The forgotten people who are taught again."""
+    return {row.person for row in bench.learnt[: len(bench.learnt) // 2]}
 
 
 def _context(row: Encoded) -> list[int]:

@@ -15,7 +15,7 @@ from unlearning.scoring import Target
 from unlearning.training import Pretraining
 
 ENOUGH, LEAST = 0.98, 0.95
-"""Training ends when so many of all secrets are said; a model that says fewer than the second is of no use here."""
+"""Training may end when so many of all secrets are said; a model that says fewer than the second is of no use here."""
 
 ROUNDS = 3
 """So many times the recipe is followed, each time with a new warm-up, where once is not enough."""
@@ -31,9 +31,12 @@ def by_heart(
     texts: Sequence[Lesson],
     secrets: Sequence[Passage],
     recipe: Pretraining,
+    *,
+    enough: float = ENOUGH,
 ) -> LanguageModel:
     """The model in `folder`; where there is none, `make` it, train it on `texts` and save it there.
 
+    A round ends when `enough` of all secrets are said; above 1 it follows the recipe to its end.
     Raises `NotByHeartError` when the recipe's rounds are over and it does not say the spans of `secrets`.
     """
     if (folder / "config.json").is_file():
@@ -47,7 +50,7 @@ def by_heart(
 
     taken, share = 0, 0.0
     for _ in range(ROUNDS):
-        taken += recipe.run(model, texts, every=200, report=lambda _, __: said() >= ENOUGH)
+        taken += recipe.run(model, texts, every=200, report=lambda _, __: said() >= enough)
         share = said()
         if share >= LEAST:
             break

@@ -12,7 +12,7 @@ from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
 from flows.fiction import Person, ordinary, people
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_training import by_heart
+from tests.benchmark.methods_training import ENOUGH, by_heart
 from unlearning import training
 from unlearning.corpus import words
 from unlearning.encoding import encode
@@ -40,6 +40,7 @@ class Victim:
         steps, rate: of training.
         width, layers: of the network.
         forgotten, others: how many people ask to be forgotten, and how many do not.
+        enough: share of all secrets at which training ends; above 1: it goes on, so that they are known with a margin.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Victim:
     layers: int = 3
     forgotten: int = 6
     others: int = 34
+    enough: float = ENOUGH
 
     @property
     def kind(self) -> Kind:
@@ -58,6 +60,7 @@ class Victim:
 VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3),
     "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
+    "wide": Victim("causal", 1600, 3e-3, width=128, layers=4, forgotten=5, others=55, enough=2.0),
     "seq2seq": Victim("seq2seq", 2400, 5e-3),
     "classifier": Victim("classifier", 2400, 2e-3, forgotten=16, others=64),
 }
@@ -175,6 +178,7 @@ def _model(place: World, name: str, known: Sequence[Person], seed: int) -> Langu
         place.lessons(known),
         [passage(p, form, f"p{n}") for n, p in enumerate(known) for form in FORMS],
         training.Pretraining(kind.steps, 16, 64, kind.rate, seed=seed),
+        enough=kind.enough,
     )
 
 
@@ -197,14 +201,18 @@ def bench(place: World) -> Bench:
         texts=lambda: known,
     )
     pool, order = Pool.of(neighbours), random.Random(place.seed)
+
+    def rivals(kind: SpanKind, value: str) -> list[str]:
+        return pool.lookalikes(kind, value, 127, order)
+
     asked = {
         form: encode(
             model,
             [passage(p, form, f"p{n:02d}") for n, p in enumerate(place.forgotten)],
-            lambda kind, value: pool.lookalikes(kind, value, 127, order),
+            rivals,
         )
         for form in FORMS
     }
     scored = sorted({row.person for row in trial.others})
-    others = encode(model, [passage(labels[s], form, s) for s in scored for form in FORMS])
+    others = encode(model, [passage(labels[s], form, s) for s in scored for form in FORMS], rivals)
     return Bench(model, trial, asked, others, lambda number: retrained(place, number))

@@ -1,0 +1,91 @@
+"""The rows of the methods that edit: neurons, partitions, mechanisms, task vectors, demoted words.
+
+They need a model in which a secret has a place, known with a margin: the wide victim. On the narrow one of the other
+rows silencing what carries one person silences everybody.
+"""
+
+from tests.benchmark.methods_case import Arm
+from tests.benchmark.methods_relations import reaches
+from tests.benchmark.methods_relations_editing import (
+    demotes,
+    grows,
+    looks_up,
+    moves_the_right_ones,
+    seesaw,
+    silences,
+)
+
+_SILENCES = (
+    "at most .4 said in any form where as many random neurons of the same layers leave .9; others kept .93, loss at "
+    "most 2 % worse, completeness gap at most 1 %"
+)
+_IN_RANGE = (
+    "exposure within the retrained range in all forms, nothing said, others kept at least 0.9"
+)
+
+EDITING = (
+    Arm(
+        "depn",
+        "depn",
+        "DEPN (Wu 2023), a batch of people",
+        _SILENCES,
+        seesaw(silences("depn")),
+        {"first": 80, "share": 0.0},
+        victim="wide",
+    ),
+    Arm(
+        "depn_masked",
+        "depn",
+        "DEPN (Wu 2023), a batch of people",
+        _SILENCES,
+        seesaw(silences("depn_masked")),
+        {"first": 30, "share": 0.0},
+        victim="masked",
+    ),
+    Arm(
+        "pcgu",
+        "pcgu",
+        "PCGU (Yu 2023)",
+        "at first forgetting keeps more of others than all vectors at a matched step size, and than a random tenth",
+        seesaw(moves_the_right_ones),
+        {"rate": 1e-3},
+        victim="wide",
+        seeds=5,
+    ),
+    Arm(
+        "mechanistic",
+        "mechanistic",
+        "Mechanistic Unlearning (Guo 2025), inject",
+        "unseen forms silent, also after relearning half, others kept 0.9; as many late or drawn layers say .4 and .3",
+        seesaw(looks_up),
+        {"loss": "inject", "rate": 3e-4, "steps": 40},
+        victim="wide",
+    ),
+    Arm(
+        "mechanistic_anchor",
+        "mechanistic",
+        "ours: a stranger's labels in the located layers",
+        _IN_RANGE,
+        seesaw(reaches),
+        {"steps": 250, "rate": 1e-3, "cap_share": 1.0, "retain": 10.0, "rehearsal": 10.0},
+        victim="wide",
+    ),
+    Arm(
+        "task_vector",
+        "task_vector",
+        "F-Learning (Ni 2024), the part that forgets",
+        "secret nll grows up to strength 1; nothing said by 1.5 with others kept 0.9, 0.2 more than on whole texts",
+        seesaw(grows),
+        {"rate": 1.5e-4},
+        victim="wide",
+    ),
+    Arm(
+        "rank_demotion",
+        "rank_demotion",
+        "REVS (Ashuach 2025)",
+        _IN_RANGE,
+        seesaw(demotes("rank_demotion")),
+        {},
+        victim="wide",
+    ),
+)
