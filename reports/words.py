@@ -39,6 +39,8 @@ METHODS = MappingProxyType(
         "pcgu": "moving the weights alone that pull the secret and a neutral word apart (PCGU)",
         "quark": "suppression by reward, not deletion: the model is taught not to say it (Quark)",
         "rank_demotion": "moving the secrets down in what each neuron makes likelier (rank demotion)",
+        "kga": "alignment with the distance at which the model has never-seen people (knowledge gap alignment)",
+        "eul": "unlearning layers behind the feed-forward blocks, folded in (efficient unlearning)",
     }
 )
 

@@ -23,10 +23,15 @@ def capped_ascent(nll: torch.Tensor, mask: torch.Tensor, cap: torch.Tensor | flo
     return masked_mean((cap - nll).clamp(min=0), mask)
 
 
+def token_kl(reference: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """KL(reference || current) per position, both given as logits (B, T, V) -> (B, T), nats."""
+    log_r, log_c = reference.log_softmax(-1), logits.log_softmax(-1)
+    return (log_r.exp() * (log_r - log_c)).sum(-1)
+
+
 def kl_from(reference: torch.Tensor, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """mean over masked positions of KL(reference || current), both given as logits (B, T, V) -> (), nats."""
-    log_r, log_c = reference.log_softmax(-1), logits.log_softmax(-1)
-    return masked_mean((log_r.exp() * (log_r - log_c)).sum(-1), mask)
+    return masked_mean(token_kl(reference, logits), mask)
 
 
 def mixture_nll(target: torch.Tensor, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

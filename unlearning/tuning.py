@@ -5,7 +5,7 @@ S-MA .09 to .87).
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -301,17 +301,15 @@ def drift(model: LanguageModel, after: LanguageModel, batch: Batch) -> torch.Ten
 
 
 @torch.no_grad()
-def secret_nll(model: LanguageModel, corpus: Corpus) -> float:
-    """Mean nll, in nats per token, of the person's own secrets."""
-    batch = batch_of(model, corpus.forget, seeded(corpus.seed))
+def secret_nll(model: LanguageModel, rows: Sequence[Encoded], seed: int) -> float:
+    """Mean nll, in nats per token, of the secrets in some passages; `seed` hides tokens for a masked model."""
+    batch = batch_of(model, rows, seeded(seed))
     return float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret))
 
 
-@torch.no_grad()
 def stranger_nll(model: LanguageModel, corpus: Corpus) -> float:
     """Mean nll, in nats per token, of the secrets of people the model never saw."""
-    batch = batch_of(model, corpus.controls, seeded(corpus.seed))
-    return float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret))
+    return secret_nll(model, corpus.controls, corpus.seed)
 
 
 @torch.no_grad()

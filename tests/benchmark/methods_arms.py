@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.benchmark.methods_arms_editing import EDITING
+from tests.benchmark.methods_arms_gaps import GAPS
 from tests.benchmark.methods_arms_reward import REWARDED
 from tests.benchmark.methods_bench import LATENT, RATE, push_options
 from tests.benchmark.methods_case import Arm
@@ -179,7 +180,7 @@ _ROWS = (
     *EDITING,
 )
 
-ARMS: Mapping[str, Arm] = {arm.name: arm for arm in (*_ROWS, *REWARDED)}
+ARMS: Mapping[str, Arm] = {arm.name: arm for arm in (*_ROWS, *GAPS, *REWARDED)}
 
 
 def options_of(name: str) -> dict[str, Any]:

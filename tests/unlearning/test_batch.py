@@ -18,6 +18,7 @@ OWN = {"loo_ensemble", "retrain", "depn", "gradient_ascent", "rank_demotion"}
 """They learn from a teacher or from the rest of the corpus, change neurons, or look at EL first: shown elsewhere."""
 
 MORE: dict[str, dict[str, object]] = {
+    "eul": {"rate": 1e-2},  # it learns in few weights
     "pcgu": {"rate": 2e-2, "level_share": 99.0},  # its loss is a mean over all 32
 }
 

@@ -39,6 +39,13 @@ from unlearning.tuning import Knobs, tuning
         ("relearning_ascent", "every", 0),
         ("anchor_distillation", "reinforce", -1),
         ("anchor_distillation", "fictitious", False),
+        ("kga", "strangers", 0),
+        ("kga", "every", 0),
+        ("kga", "helper_steps", -1),
+        ("kga", "aligned", float("nan")),
+        ("eul", "language", -0.1),
+        ("eul", "near", float("nan")),
+        ("eul", "lora_rank", -1),
     ],
 )
 def test_a_knob_that_cannot_be_is_refused_by_name(name: str, knob: str, value: object) -> None:

@@ -28,6 +28,7 @@ ADAPTED: Mapping[str, dict[str, object]] = {
     "relearning_ascent": {"samples": 8, "length": 24},
     "task_vector": {"strengths": [1.0]},
     "quark": {"rounds": 1, "samples": 2, "length": 8, "prompts": 2, "rehearsed": 8},
+    "kga": {"samples": 8, "length": 24, "strangers": 1, "helper_rate": 1e-2, "known": 0.3},
 }
 
 

@@ -49,6 +49,8 @@ KNOBS: dict[str, dict[str, object]] = {
         "rehearsed": 8,
         "rate": 1e-3,
     },
+    "kga": {"steps": 3, "samples": 8, "length": 24, "strangers": 1, "helper_rate": 3e-3},
+    "eul": {"steps": 3, "samples": 8, "length": 24},
 }
 UNPROTECTING = {"depn", "gradient_ascent", "pcgu", "retrain", "sisa"}
 """They have no term for other people."""

@@ -12,8 +12,10 @@ from unlearning.corpus import Corpus
 from unlearning.methods.adversarial import Adversarial
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.methods.depn import Depn
+from unlearning.methods.eul import Eul
 from unlearning.methods.grad_diff import GradDiff
 from unlearning.methods.gradient_ascent import GradientAscent
+from unlearning.methods.kga import Kga
 from unlearning.methods.llmu import Llmu
 from unlearning.methods.loo_ensemble import LooEnsemble
 from unlearning.methods.mechanistic import Mechanistic
@@ -58,4 +60,6 @@ METHODS: Mapping[str, type[Method]] = {
     "task_vector": TaskVector,
     "rank_demotion": RankDemotion,
     "quark": Quark,
+    "kga": Kga,
+    "eul": Eul,
 }

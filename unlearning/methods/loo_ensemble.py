@@ -81,7 +81,10 @@ class LooEnsemble(Rehearsed):
             teacher = teacher_of(manifest, number, base, str(model.device))
             if not same_answers(teacher, model):
                 continue
-            level, known = secret_nll(teacher, corpus), stranger_nll(teacher, corpus)
+            level, known = (
+                secret_nll(teacher, corpus.forget, corpus.seed),
+                stranger_nll(teacher, corpus),
+            )
             if level >= self.clean * known:
                 return teacher, level, known
         raise UnlearningFailed(

@@ -7,14 +7,14 @@ several where that can be afforded.
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
-from domain.errors import Code, RequestRejected, UnlearningFailed
+from domain.errors import Code, UnlearningFailed
 from domain.outcomes import Deletion, Trace
+from unlearning.checkpoints import checkpoint_of
 from unlearning.corpus import Corpus, words
-from unlearning.models import LanguageModel, load, same_answers
+from unlearning.models import LanguageModel
 from unlearning.training import Pretraining
 from unlearning.tuning import require_least
 from unlearning.unlearned import Clock, Unlearned, require_finite, require_finite_weights
@@ -87,17 +87,4 @@ class Retrain:
         if not self.checkpoint:
             fresh = type(model.network)(copy.deepcopy(model.network.config))
             return replace(model, network=fresh.to(model.device))
-        place = "method retrain, option checkpoint"
-        try:
-            start = load(Path(self.checkpoint), model.device.type)
-        except RequestRejected as error:
-            raise UnlearningFailed(
-                Code.METHOD_INAPPLICABLE, place=place, remedy="it cannot be read as a model."
-            ) from error
-        if not same_answers(start, model):
-            raise UnlearningFailed(
-                Code.METHOD_INAPPLICABLE,
-                place=place,
-                remedy="its tokenizer is not the model's; name a checkpoint of the same model.",
-            )
-        return start
+        return checkpoint_of("retrain", model, self.checkpoint)

@@ -115,7 +115,7 @@ class Sisa:
                 place="people never seen",
                 remedy="without them nobody can tell whether the base knows the person; raise comparison.controls.",
             )
-        level, known = secret_nll(base, corpus), stranger_nll(base, corpus)
+        level, known = secret_nll(base, corpus.forget, corpus.seed), stranger_nll(base, corpus)
         if not level >= self.clean * known:
             raise UnlearningFailed(
                 Code.BASE_KNOWS_PERSON,

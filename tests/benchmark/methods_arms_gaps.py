@@ -1,0 +1,35 @@
+"""The rows of methods that measure against helper models, or learn in layers of their own."""
+
+from tests.benchmark.methods_case import Arm
+from tests.benchmark.methods_relations_gaps import aligned, each_loss_counts, runs_away
+
+_LAYERS = {"rate": 1e-2, "steps": 200}
+
+GAPS = (
+    Arm(
+        "kga",
+        "kga",
+        "KGA (Wang 2023), every passage's gap",
+        "the gap ends within 5 % of never-seen people's, whose gap is a retrained model's within a quarter; KL on "
+        "others at most .05; helpers that do not know their sets are refused",
+        aligned,
+        {"rate": 1e-3, "steps": 250},
+    ),
+    Arm(
+        "eul",
+        "eul",
+        "EUL (Chen 2023), bounded, warm start",
+        "ends at strangers' level, others kept at least 0.8; without language-model loss or KL less is forgotten in "
+        "as many steps, without task loss less is kept; two requests' layers fused are nearer to each than their mean",
+        each_loss_counts,
+        _LAYERS,
+    ),
+    Arm(
+        "eul_published",
+        "eul",
+        "EUL (Chen 2023), as published",
+        "runs away: secrets twice as unlikely as for a retrained model, and more of other people is lost than above",
+        runs_away,
+        {**_LAYERS, "bounded": False, "retain": 1.0, "rehearsal": 0.0, "samples": 0},
+    ),
+)

@@ -1,0 +1,139 @@
+"""The relations of the rows whose methods measure against helper models or learn in layers of their own.
+
+Thresholds are those of the reference notes where this size of model can meet them, and otherwise say what it does;
+they were fixed on the development seeds and are the same for every seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+import torch
+
+from domain.errors import UnlearningFailed
+from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_case import Case, Result
+from tests.benchmark.methods_scores import range_of
+from unlearning.corpus import Corpus
+from unlearning.fusion import fuse, misfit
+from unlearning.methods.eul import Eul, Learnt
+from unlearning.methods.kga import Kga, gap
+from unlearning.models import LanguageModel, copy_of
+from unlearning.retaining import nameless
+from unlearning.scoring import Target, said
+from unlearning.tuning import secret_nll
+from unlearning.unlearning_layers import fold, outputs
+
+ALIGNED, DRIFTED = 0.05, 0.05
+LIKE_RETRAINED = 0.25
+"""How far the strangers' gap may be from the retrained models' own, as a share of it.
+
+The reference's 10 % were for fresh people of the same making. The strangers of an erasure have made-up names, which are
+spelt in more and easier tokens; and two retrained models differ by 10 % already.
+"""
+
+
+def aligned(case: Case, r: Result) -> tuple[bool, str]:
+    """The gap is where never-seen people's is, others are kept, and helpers that know little are refused."""
+    bench, facts = case.bench, r.trace.facts
+    corpus, knobs = bench.trial.corpus, Kga(**case.options("kga"))
+    near = abs(facts["gap_end"] / facts["gap_strangers"] - 1) <= ALIGNED
+    kept = facts["neighbours_kl_end"] <= DRIFTED
+    helper = knobs.target(bench.model, corpus).helper
+    own = [gap(helper, bench.retrained(n), corpus.forget, corpus.seed) for n in range(2)]
+    like = abs(facts["gap_strangers"] / fmean(own) - 1) <= LIKE_RETRAINED
+    try:
+        replace(knobs, helper_steps=3).target(bench.model, corpus)
+        refused = False
+    except UnlearningFailed:
+        refused = True
+    high = range_of(case.controls)[1]
+    return near and kept and like and refused and r.trace.stopped == "target", (
+        f"gap {facts['gap_start']:.2f} to {facts['gap_end']:.2f}, strangers' {facts['gap_strangers']:.2f}, retrained "
+        f"{own[0]:.2f} and {own[1]:.2f}; KL on others {facts['neighbours_kl_end']:.3f}; weak helpers refused: "
+        f"{refused}; {r.scores.bits:.2f} bits (retrained to {high:.2f})"
+    )
+
+
+def each_loss_counts(case: Case, r: Result) -> tuple[bool, str]:
+    """After as many steps, with one of the three losses left out each time; and two requests fused."""
+    bench, steps = case.bench, len(r.trace.steps)
+    corpus, more = bench.trial.corpus, {"steps": steps, "near": 9.0}
+    full = _forgot(bench, r.model)
+    kept = _said(bench, r.model)
+    without = {}
+    for name, off in (("language", {"warm": 0.0}), ("kl", {}), ("task", {})):
+        options = {**case.options("eul"), **more, **off, name: 0.0}
+        model = case.unlearned("eul", options)[0]
+        without[name] = (_forgot(bench, model), _said(bench, model))
+    level = secret_nll(bench.model, nameless(corpus.controls), corpus.seed)
+    ordered = full > without["language"][0] and full > without["kl"][0]
+    band = abs(full / level - 1) <= 0.2 and r.trace.stopped == "target"
+    spared = kept >= without["task"][1] and case.kept(r.scores) >= 0.8
+    fused, numbers = _fusion(case)
+    return ordered and band and spared and fused, (
+        f"secret nll {full:.1f} (strangers {level:.1f}), without language {without['language'][0]:.1f}, KL "
+        f"{without['kl'][0]:.1f}, task {without['task'][0]:.1f}; others said {kept}, without task "
+        f"{without['task'][1]}; {numbers}"
+    )
+
+
+def runs_away(case: Case, r: Result) -> tuple[bool, str]:
+    """The published form goes past what anybody's text has, and past where ours ends."""
+    most = max(step.get("secret_nll", 0.0) for step in r.trace.steps)
+    ours = case.result("eul")
+    good = most > 2 * case.level and case.kept(r.scores) < case.kept(ours.scores)
+    return good, (
+        f"secret nll up to {most:.1f}, retrained {case.level:.1f}, ours {ours.scores.secret_nll:.1f}; kept "
+        f"{case.kept(r.scores):.2f}, ours {case.kept(ours.scores):.2f}"
+    )
+
+
+def _said(bench: Bench, model: LanguageModel) -> float:
+    """How many secrets of people who are to be kept are said, in the loss and out of it."""
+    return said(Target(model), (*bench.trial.corpus.neighbours, *bench.others))
+
+
+def _forgot(bench: Bench, model: LanguageModel) -> float:
+    corpus = bench.trial.corpus
+    return secret_nll(model, nameless(corpus.forget), corpus.seed)
+
+
+def _fusion(case: Case) -> tuple[bool, str]:
+    """Half of the people each, as two requests: nearest in every layer, and in what each half's secrets cost."""
+    bench, corpus = case.bench, case.bench.trial.corpus
+    half = len(corpus.forget) // 2
+    parts = [replace(corpus, forget=rows) for rows in (corpus.forget[:half], corpus.forget[half:])]
+    learnt = [Eul(**case.options("eul")).learn(bench.model, part) for part in parts]
+    by_layer = [
+        ([one.layers[n] for one in learnt], [one.grams[n] for one in learnt])
+        for n in range(len(learnt[0].layers))
+    ]
+    ways = {
+        "fused": [fuse(layers, grams) for layers, grams in by_layer],
+        "mean": [torch.stack(layers).mean(0) for layers, _ in by_layer],
+        "sum": [torch.stack(layers).sum(0) for layers, _ in by_layer],
+    }
+    off = {
+        way: sum(misfit(w, *given) for w, given in zip(made, by_layer, strict=True))
+        for way, made in ways.items()
+    }
+    worst = {way: _worst(bench.model, made, learnt, parts) for way, made in ways.items()}
+    nearest = off["fused"] <= min(off["mean"], off["sum"]) and worst["fused"] < worst["mean"]
+    return nearest, "fusion " + ", ".join(f"{w} {off[w]:.0f} ({worst[w]:.2f} nats)" for w in ways)
+
+
+def _worst(
+    model: LanguageModel,
+    layers: Sequence[torch.Tensor],
+    learnt: Sequence[Learnt],
+    parts: Sequence[Corpus],
+) -> float:
+    """The largest difference of a half's secret nll from what its own layers give, nats."""
+    both = copy_of(model)
+    fold(outputs("eul", both), layers)
+    gaps = []
+    for one, part in zip(learnt, parts, strict=True):
+        rows = nameless(part.forget)
+        gaps.append(abs(secret_nll(both, rows, 0) - secret_nll(one.unlearned.model, rows, 0)))
+    return max(gaps)

@@ -1,0 +1,269 @@
+"""Unlearning layers: where they lie, that they fold away exactly, what their loss is, where it starts and ends."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from domain.errors import Code, UnlearningFailed
+from tests.unlearning.baselines import same, weights
+from tests.unlearning.conftest import tiny_model
+from tests.unlearning.sample import framed, row
+from unlearning import models
+from unlearning.batches import batch_of
+from unlearning.corpus import Corpus
+from unlearning.fusion import fuse, misfit
+from unlearning.levels import Levels
+from unlearning.losses import kl_from, masked_mean, token_nll
+from unlearning.methods.eul import Eul, _Losses
+from unlearning.models import LanguageModel, copy_of
+from unlearning.tuning import tuning
+from unlearning.unlearned import seeded
+from unlearning.unlearning_layers import fold, grams, insert, outputs
+
+KINDS = {
+    "gpt2": "transformer.h.{}.mlp.c_proj",
+    "neox": "gpt_neox.layers.{}.mlp.dense_4h_to_h",
+    "llama": "model.layers.{}.mlp.down_proj",
+    "bert": "bert.encoder.layer.{}.output.dense",
+}
+QUICK = {"steps": 6, "samples": 8, "length": 24}
+
+
+def read(model: LanguageModel) -> torch.Tensor:
+    with torch.no_grad():
+        logits: torch.Tensor = model.network(input_ids=torch.tensor([[2, 40, 41, 42, 43]])).logits
+    return logits
+
+
+def moved(model: LanguageModel, rank: int) -> LanguageModel:
+    """A copy with layers that learnt something, not folded yet."""
+    after = copy_of(model)
+    layers = insert("eul", after, rank, 0)
+    with torch.no_grad():
+        for n, factor in enumerate(f for factors in layers.factors for f in factors):
+            factor.add_(torch.randn(factor.shape, generator=seeded(n)) * 0.05)
+    return after
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_lies_behind_each_feed_forward_block(kind: str, untrained: LanguageModel) -> None:
+    model = tiny_model(kind, untrained)
+    named = {id(m): n for n, m in model.network.named_modules()}
+    found = [named[id(m)] for m in outputs("eul", model)]
+    assert found == [KINDS[kind].format(n) for n in range(2)]
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_change_nothing_at_first_and_fold_away_exactly(
+    kind: str, rank: int, untrained: LanguageModel
+) -> None:
+    model = tiny_model(kind, untrained)
+    model.network.get_input_embeddings().requires_grad_(requires_grad=False)
+    after = copy_of(model)
+    layers = insert("eul", after, rank, 0)
+    assert torch.equal(read(after), read(model))
+    learning = [p for p in after.network.parameters() if p.requires_grad]
+    assert len(learning) == (2 if rank == 0 else 4)
+    with torch.no_grad():
+        for n, p in enumerate(learning):
+            p.add_(torch.randn(p.shape, generator=seeded(n)) * 0.05)
+    said = read(after)
+    assert not torch.allclose(said, read(model), atol=1e-2)
+    layers.fold()
+    torch.testing.assert_close(read(after), said, rtol=1e-4, atol=1e-4)
+    assert weights(after).keys() == weights(model).keys()
+    assert [p.requires_grad for p in after.network.parameters()] == [
+        p.requires_grad for p in model.network.parameters()
+    ]
+
+
+def test_a_model_without_such_blocks_is_refused(untrained: LanguageModel) -> None:
+    model = tiny_model("gpt2", untrained)
+    for block in model.network.transformer.h:
+        block.mlp.c_proj = torch.nn.Identity()
+    with pytest.raises(UnlearningFailed) as failed:
+        insert("eul", model, 0, 0)
+    assert failed.value.code is Code.METHOD_INAPPLICABLE
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_only_the_last_matrices_of_the_feed_forward_blocks_change(
+    rank: int, victim: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    method = Eul(**QUICK, lora_rank=rank)
+    found = method.unlearn(victim, corpus).model
+    assert same(found, method.unlearn(victim, corpus).model)
+    changed = {n for n, w in weights(victim).items() if not torch.equal(w, weights(found)[n])}
+    assert changed == {
+        f"transformer.h.{n}.mlp.c_proj.{part}" for n in range(2) for part in ("weight", "bias")
+    }
+    if rank:
+        for n in changed:
+            gap = weights(found)[n] - weights(victim)[n]
+            assert gap.dim() == 1 or int(torch.linalg.matrix_rank(gap, atol=1e-5)) <= rank
+    models.save(found, tmp_path / "model")
+    assert same(models.load(tmp_path / "model", "cpu"), found)
+
+
+def test_the_kl_has_no_slope_at_the_start_and_the_nll_has(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """The saddle: at F' = F the KL is at its minimum, and only the language-model term can leave it."""
+    after = copy_of(victim)
+    insert("eul", after, 0, 0)
+    learning = [p for p in after.network.parameters() if p.requires_grad]
+    batch = batch_of(after, corpus.forget, seeded(0))
+    with torch.no_grad():
+        reference = batch.logits(victim)
+
+    def slope(loss: torch.Tensor) -> float:
+        return float(torch.cat([g.flatten() for g in torch.autograd.grad(loss, learning)]).norm())
+
+    assert slope(kl_from(reference, batch.logits(after), batch.valid)) < 1e-6
+    assert slope(masked_mean(token_nll(batch.logits(after), batch.labels), batch.valid)) > 1e-3
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_the_loss_is_the_papers_by_hand(
+    bounded: bool, victim: LanguageModel, corpus: Corpus
+) -> None:
+    """Passage by passage without padding, in double precision, at layers that have learnt something."""
+    knobs = Eul(
+        kl=0.7, alpha=0.6, task=1.3, language=0.4, retain=2.0, rehearsal=0.0, bounded=bounded
+    )
+    neighbours, forget = list(corpus.neighbours[:3]), list(corpus.forget)
+    levels = Levels(victim, corpus)
+    with tuning("eul", victim, replace(knobs, lora_rank=0), 0) as running:
+        after = moved(victim, 0)
+        running.after = after
+        losses = _Losses(knobs, victim, running, levels, seeded(0))
+        losses.warmed = True
+        with torch.no_grad():
+            loss, terms = losses.of((neighbours, [], forget))
+
+    def values(r: object, secrets: bool) -> list[tuple[float, float, float]]:
+        """(KL(F || F'), nll, level) of each token that counts."""
+        ids = torch.tensor([r.ids])  # type: ignore[attr-defined]
+        with torch.no_grad():
+            f, g = (
+                m.network(input_ids=ids).logits[0].double().log_softmax(-1) for m in (victim, after)
+            )
+        cap = levels.of([r], 0, ids.device)[0]  # type: ignore[list-item]
+        return [
+            (
+                float((f[t - 1].exp() * (f[t - 1] - g[t - 1])).sum()),
+                -float(g[t - 1, ids[0, t]]),
+                float(cap[t]),
+            )
+            for t in range(1, ids.shape[1])
+            if not secrets or r.sensitive[t]  # type: ignore[attr-defined]
+        ]
+
+    kept = [v for r in neighbours for v in values(r, secrets=False)]
+    gone = [v for r in forget for v in values(r, secrets=bounded)]
+    expected = 2.0 * sum(0.7 * kl + 1.3 * nll for kl, nll, _ in kept) / len(kept)
+    if bounded:
+        ends = [0.7 * 0.6 * max(0, c - kl) + 0.4 * max(0, c - nll) for kl, nll, c in gone]
+        expected += sum(ends) / len(gone)
+    else:
+        expected -= sum(0.7 * 0.6 * kl + 0.4 * nll for kl, nll, _ in gone) / len(gone)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert terms["neighbours_kl"] == pytest.approx(sum(v[0] for v in kept) / len(kept), rel=1e-3)
+
+
+def test_the_paper_alternates_epochs_and_ours_takes_both_in_one_step(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    own = replace(corpus, neighbours=corpus.neighbours[:4])
+    options = {"batch": 2, "samples": 0, "steps": 8}
+    paper = Eul(**options, bounded=False, rate=1e-5).unlearn(victim, own).trace.steps
+    kinds = ["neighbours_kl" in step for step in paper]
+    assert kinds == [True, True, False, False, True, True, False, False]  # 4 and 3 passages
+    ours = Eul(**options, rate=1e-5).unlearn(victim, own).trace.steps
+    assert all({"neighbours_kl", "secret_nll"} <= set(step) for step in ours)
+
+
+def test_the_kl_on_the_forgotten_waits_until_the_saddle_is_left(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """Without the language-model term nothing leaves it, so the KL never comes in."""
+    options = {**QUICK, "steps": 12, "rate": 3e-3, "retain": 0.0, "rehearsal": 0.0}
+    stuck = Eul(**options, language=0.0).unlearn(victim, corpus).trace.steps
+    free = Eul(**options).unlearn(victim, corpus).trace.steps
+    assert stuck[-1]["secret_nll"] == pytest.approx(stuck[0]["secret_nll"], abs=1e-3)
+    assert free[-1]["secret_nll"] > stuck[-1]["secret_nll"] + 1
+
+
+def test_the_paper_runs_away_and_ours_stops_at_the_level_of_strangers(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """The same weights and rate, as many passes over the person's passages."""
+    options = {"rate": 1e-2, "samples": 16, "length": 24, "retain": 1.0, "rehearsal": 1.0}
+    ours = Eul(**options, steps=60, near=0.8).unlearn(victim, corpus)
+    level = ours.trace.facts["never_seen_nll"]
+    assert ours.trace.stopped == "target"
+    paper = Eul(**options, steps=120, bounded=False).unlearn(victim, corpus)
+    ends = [
+        max(step.get("secret_nll", 0.0) for step in found.trace.steps) for found in (ours, paper)
+    ]
+    assert ends[0] < 1.5 * level
+    assert ends[1] > 2 * level
+
+
+def test_grams_are_of_what_goes_into_each_layer_and_padding_does_not_count(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    after = moved(victim, 0)
+    modules, rows = outputs("eul", after), corpus.forget
+    found = grams(modules, after, rows, size=2)
+    for number, (gram, module) in enumerate(zip(found, modules, strict=True)):
+        seen: list[torch.Tensor] = []
+        before = module.register_forward_hook(
+            lambda _, __, out, kept=seen: kept.append(out[0].double()),
+            prepend=True,
+        )
+        for r in rows:
+            with torch.no_grad():
+                after.network(input_ids=torch.tensor([r.ids]))
+        before.remove()
+        states = torch.cat(seen)
+        assert len(states) == sum(len(r) for r in rows), number
+        torch.testing.assert_close(gram, states.T @ states, rtol=1e-5, atol=1e-5)
+
+
+def test_the_layers_of_two_requests_fuse_into_one_model(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """Nearer to each request's own layers on its own passages than their average is, in every layer."""
+    parts = [replace(corpus, forget=corpus.forget[n : n + 1]) for n in (0, 1)]
+    learnt = [Eul(**QUICK, rate=3e-3).learn(victim, part) for part in parts]
+    fused = []
+    for each in zip(*((zip(one.layers, one.grams, strict=True)) for one in learnt), strict=True):
+        layers, moments = [w for w, _ in each], [g for _, g in each]
+        fused.append(fuse(layers, moments))
+        average = torch.stack(layers).mean(0)
+        assert misfit(fused[-1], layers, moments) < misfit(average, layers, moments)
+    both = copy_of(victim)
+    fold(outputs("eul", both), fused)
+    single = copy_of(victim)
+    fold(outputs("eul", single), learnt[0].layers)
+    torch.testing.assert_close(read(single), read(learnt[0].unlearned.model), rtol=1e-4, atol=1e-4)
+    assert not same(both, single)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_model_learn_the_same_way(
+    kind: str, untrained: LanguageModel, corpus: Corpus
+) -> None:
+    model = tiny_model(kind, untrained)
+    rows = framed(
+        model,
+        [row([0, *range(40 + 3 * n, 60 + 3 * n)], (4, 8), person=f"p{n // 2}") for n in range(6)],
+    )
+    own = replace(corpus, forget=rows[:2], neighbours=rows[2:4], controls=rows[4:])
+    found = Eul(steps=2, samples=4, length=12).unlearn(model, own)
+    assert not same(found.model, model)
+    assert found.trace.facts["layers"] == 2
