@@ -25,8 +25,10 @@ def every_block(model: LanguageModel) -> list[nn.Module]:
 
 
 def _longest(network: nn.Module) -> list[nn.Module]:
+    """The longest list that lies in no other: a T5 block is a list of three parts itself."""
     lists = [m for m in network.modules() if isinstance(m, nn.ModuleList)]
-    longest = max(lists, key=len, default=nn.ModuleList())
+    inner = {id(m) for blocks in lists for block in blocks for m in block.modules()}
+    longest = max((m for m in lists if id(m) not in inner), key=len, default=nn.ModuleList())
     if not len(longest):
         raise ValueError("no list of blocks")
     return list(longest)

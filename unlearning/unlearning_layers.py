@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from domain.errors import Code, UnlearningFailed
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
+from unlearning.layers import blocks, every_block
 from unlearning.models import LanguageModel
 from unlearning.unlearned import seeded
 
@@ -24,25 +25,23 @@ Matrix: TypeAlias = nn.Linear | Conv1D
 
 
 def outputs(method: str, model: LanguageModel) -> list[Matrix]:
-    """The last matrix of every feed-forward block, in order; of encoder and decoder where there are both.
+    """The last matrix of every feed-forward block, in order; the encoder's first where there are both.
 
-    Found by shape: in each item of the outermost lists of blocks, the last projection that is wider on its input than
-    the model and as wide as the model on its output. Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when a list of
-    blocks has none, or one of its items lacks it.
+    Found by shape: in each block the last projection that is wider on its input than the model and as wide as the model
+    on its output. Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when there is no block, or one of them has none.
     """
     width = model.network.get_input_embeddings().embedding_dim
-    lists = [m for m in model.network.modules() if isinstance(m, nn.ModuleList)]
-    inner = {id(m) for outer in lists for block in outer for m in block.modules()}
-    found = [
-        [
-            m
-            for m in block.modules()
-            if isinstance(m, Matrix) and _widths(m)[1] == width < _widths(m)[0]
+    try:
+        found = [
+            [
+                m
+                for m in block.modules()
+                if isinstance(m, Matrix) and _widths(m)[1] == width < _widths(m)[0]
+            ]
+            for block in every_block(model)
         ]
-        for outer in lists
-        if id(outer) not in inner
-        for block in outer
-    ]
+    except ValueError:
+        found = []
     if not found or not all(found):
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
@@ -151,12 +150,12 @@ def grams(
         torch.zeros(_widths(m)[1], _widths(m)[1], dtype=torch.float64, device=m.weight.device)
         for m in modules
     ]
-    real: list[torch.Tensor] = []
+    encoders = len(modules) - len(blocks(model))
+    real: list[torch.Tensor] = []  # which tokens are no padding, for encoder and decoder
 
     def watch(number: int) -> Callable[[nn.Module, object, torch.Tensor], None]:
         def hook(_: nn.Module, __: object, out: torch.Tensor) -> None:
-            kept = out[real[0][:, : out.shape[1]]] if out.shape[:2] == real[0].shape else out
-            states = kept.flatten(0, -2).double()
+            states = out[real[number >= encoders].bool()].double()  # (tokens, d)
             seen[number].add_(states.T @ states)
 
         return hook
@@ -165,7 +164,8 @@ def grams(
     try:
         for first in range(0, len(rows), size):
             batch = batch_of(model, rows[first : first + size], seeded(0))
-            real[:] = [batch.attention.bool()]
+            read = batch.attention if batch.source_attention is None else batch.source_attention
+            real[:] = [read, batch.attention]
             batch.logits(model)
     finally:
         for handle in handles:

@@ -1,5 +1,6 @@
 """Knowledge gaps: which way the KL goes, what is aligned, when it stops, and helpers that know too little."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from math import log
@@ -16,7 +17,7 @@ from tests.unlearning.sample import framed, row
 from unlearning import models
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded
+from unlearning.encoding import Encoded, TokenSpan
 from unlearning.losses import kl_from, token_kl
 from unlearning.methods.kga import Kga, Target, _Watch, gap
 from unlearning.models import LanguageModel
@@ -235,3 +236,32 @@ def test_batches_of_a_masked_model_hide_the_same_tokens_for_every_gap(
     with torch.no_grad():
         expected = kl_from(batch.logits(model), batch.logits(other), batch.valid)
     assert gap(model, other, rows, 3) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_classifier_that_learnt_a_persons_class_by_heart_is_aligned(
+    untrained: LanguageModel, corpus: Corpus
+) -> None:
+    """Three classes without any rule, so that only who was seen is known: the class is the secret."""
+    model = tiny_model("bert_classifier", untrained)
+    order = random.Random(0)
+
+    def classed(person: str, label: int) -> Encoded:
+        text = tuple(order.randrange(40, 300) for _ in range(12))
+        span = (TokenSpan(0, 1, SpanKind.OTHER),)
+        return Encoded((label,), (True,), span, person, "text", source=(2, *text, 3))
+
+    people = {
+        group: tuple(classed(f"{group}{n // 3}", n % 3) for n in range(9))
+        for group in ("forget", "neighbours", "strangers")
+    }
+    forget = people["forget"][:3]
+    own = replace(corpus, **{k: people[k] for k in ("neighbours",)}, forget=forget, ordinary=())
+    own = replace(own, controls=people["strangers"])
+    known = taught(model, [*forget, *own.neighbours])
+    knobs = {**QUICK, "strangers": 3, "helper_rate": 5e-3, "steps": 60, "rate": 3e-3}
+    found = Kga(**knobs, retain=2.0).unlearn(known, own)
+    before, after = (secret_nll(m, forget, 0) for m in (known, found.model))
+    assert after > before + 0.3
+    assert found.trace.facts["gap_start"] < 0.1 * found.trace.facts["gap_strangers"]
+    assert found.trace.facts["gap_end"] > 0.5 * found.trace.facts["gap_strangers"]
+    assert found.trace.facts["neighbours_kl_end"] < 0.2

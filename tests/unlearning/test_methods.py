@@ -50,7 +50,7 @@ KNOBS: dict[str, dict[str, object]] = {
         "rate": 1e-3,
     },
     "kga": {"steps": 3, "samples": 8, "length": 24, "strangers": 1, "helper_rate": 3e-3},
-    "eul": {"steps": 3, "samples": 8, "length": 24},
+    "eul": {"steps": 3, "samples": 8, "length": 24, "near": 9.0},
 }
 UNPROTECTING = {"depn", "gradient_ascent", "pcgu", "retrain", "sisa"}
 """They have no term for other people."""
