@@ -161,7 +161,7 @@ def plain(value: object) -> bool:
         return all(plain(item) for item in value)
     if isinstance(value, Edit | Layer):
         return all(plain(getattr(value, field.name)) for field in fields(value))
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Enum):
         known = {"target", "steps", "selected", "dropped", "neurons", "vectors"}
         return value in {*METHODS, *known} or (
             len(value) == 64 and set(value) <= set("0123456789abcdef")
