@@ -77,7 +77,7 @@ def test_grams_of_an_encoder_are_of_what_it_reads_and_a_decoders_of_what_it_says
     alone = [grams(outputs("eul", model), model, [r]) for r in rows]
     for number, gram in enumerate(found):
         whole = torch.stack([one[number] for one in alone]).sum(0)
-        torch.testing.assert_close(gram, whole, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(gram, whole, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("rank", [0, 3])

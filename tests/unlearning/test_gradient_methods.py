@@ -242,9 +242,9 @@ def test_a_random_answer_stands_in_the_persons_own_context(
     rows = mismatches(corpus, 4, victim.context)
     values = {r.ids[s.start : s.end] for r in corpus.controls for s in r.spans}
     for own in corpus.forget:
-        assert len(rows[own.ids]) == 4
-        assert len({r.ids for r in rows[own.ids]}) > 1
-        for made in rows[own.ids]:
+        assert len(rows[own.key]) == 4
+        assert len({r.ids for r in rows[own.key]}) > 1
+        for made in rows[own.key]:
             rest = [
                 [t for t, secret in zip(r.ids, r.sensitive, strict=True) if not secret]
                 for r in (own, made)

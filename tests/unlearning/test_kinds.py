@@ -48,7 +48,7 @@ OTHERS = set(METHODS) - {"gradient_ascent", "rank_demotion", "quark", "sisa"}
 METHOD_SERVES: dict[Kind, set[str]] = {
     Kind.MASKED: OTHERS,
     Kind.SEQ2SEQ: OTHERS - {"depn", "mechanistic"},
-    Kind.CLASSIFIER: OTHERS - {"depn", "mechanistic", "llmu", "kga"},
+    Kind.CLASSIFIER: OTHERS - {"depn", "mechanistic", "llmu"},
 }
 Case = Callable[[str], tuple[LanguageModel, Trial]]
 
@@ -113,8 +113,8 @@ def test_a_method_forgets_or_says_that_it_does_not_apply(
     own: dict[str, object] = {}
     if name == "loo_ensemble":
         models.save(model, tmp_path / "shard")
-        (tmp_path / "teachers.json").write_text('{"shards": [{"path": "shard", "documents": []}]}')
-        own = {"teachers": str(tmp_path), "clean": 0.0}
+        (tmp_path / "manifest.json").write_text('{"shards": [{"path": "shard", "documents": []}]}')
+        own = {"shards": str(tmp_path), "clean": 0.0}
     if name == "pcgu":
         own = {"level_share": 99.0}  # no secret is said to begin with
     if name == "kga":  # it serves a model that knows the person, and nobody else
