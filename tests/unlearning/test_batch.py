@@ -15,8 +15,8 @@ from unlearning.trial import Trial, prepare
 
 PEOPLE, KNOWN = 32, 6
 OWN = {"loo_ensemble", "retrain", "sisa", "depn", "gradient_ascent", "rank_demotion"}
-"""They learn from a teacher or from the rest of the corpus, are made of shards, change neurons, or look at EL first: shown
-elsewhere."""
+"""They learn from a teacher or from the rest of the corpus, are made of shards, change neurons, or look at EL first:
+shown elsewhere."""
 
 MORE: dict[str, dict[str, object]] = {
     "eul": {"rate": 1e-2},  # it learns in few weights

@@ -113,7 +113,9 @@ def test_a_method_forgets_or_says_that_it_does_not_apply(
     own: dict[str, object] = {}
     if name == "loo_ensemble":
         models.save(model, tmp_path / "shard")
-        (tmp_path / "manifest.json").write_text('{"shards": [{"path": "shard", "documents": []}]}')
+        (tmp_path / "manifest.json").write_text(
+            '{"shards": [{"path": "shard", "documents": ["other.jsonl#1"]}]}'
+        )
         own = {"shards": str(tmp_path), "clean": 0.0}
     if name == "pcgu":
         own = {"level_share": 99.0}  # no secret is said to begin with
