@@ -10,6 +10,7 @@ NOTHING = "\u2013"  # an en dash, where nothing was measured
 _NARROW, _MINUS = "\u202f", "\u2212"  # narrow no-break space; a true minus sign
 _TIMES = "\u00d7"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_ONE = {"people": "person", "texts": "text", "passages": "passage", "tokens": "token"}
 _CERTAIN = 0.05  # one-sided upper bounds are at 95 %
 
 
@@ -56,7 +57,8 @@ def interval(estimate: Estimate, trials: str, *, proportion: bool) -> str:
     around = f"{show(estimate.low)} to {show(estimate.high)}"
     if estimate.hits is not None:
         return f"{percent(estimate.value)} ({around})"
-    behind = f"{count(estimate.trials)} {trials}".strip()
+    noun = _ONE.get(trials, trials) if estimate.trials == 1 else trials
+    behind = f"{count(estimate.trials)} {noun}".strip()
     known = isfinite(estimate.low) and isfinite(estimate.high) and estimate.low != estimate.high
     return f"{around} · {behind}" if known else behind
 

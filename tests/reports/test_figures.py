@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from domain.outcomes import Estimate
@@ -61,3 +63,5 @@ def test_a_number_is_written_as_people_write_it(value: float, written: str) -> N
 def test_an_interval_without_an_end_is_left_out() -> None:
     endless = Estimate(0.1, float("-inf"), float("inf"), 2)
     assert figures.interval(endless, "people", proportion=False) == "2 people"
+    alone = replace(endless, trials=1)
+    assert figures.interval(alone, "people", proportion=False) == "1 person"
