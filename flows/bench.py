@@ -91,11 +91,17 @@ class Paths:
     def shards(self, model: Path, named: Path | None) -> Path | None:
         """The manifest's folder: beside a model that an erasure made of shards, else what the catalog names."""
         own = model.parent
-        return own if own.is_relative_to(self.home) and (own / "manifest.json").is_file() else named
+        erased = own.is_relative_to(self._every_candidate)
+        return own if erased and (own / "manifest.json").is_file() else named
 
     @property
     def candidates(self) -> Path:
-        return self.home / "candidates" / self.ref
+        return self._every_candidate / self.ref
+
+    @property
+    def _every_candidate(self) -> Path:
+        """Of all requests: what lies there Lethe has made, and may remove."""
+        return self.home / "candidates"
 
     @property
     def evidence(self) -> Path:

@@ -25,17 +25,11 @@ from domain.lifecycle import Event, Status
 from domain.log import log
 from flows.bench import Bench, open_bench
 from flows.checkpoint import load_checkpoint
+from flows.promotion import promote, retire
 from flows.prove import close, prove, status_from
 from flows.search import keep_spans, locate_corpus, record_corpora, redact_corpus
 from flows.steps import shielded, unseen
-from flows.unlearn import (
-    commit_policy,
-    complete,
-    measure_before,
-    promote,
-    retire,
-    try_methods,
-)
+from flows.unlearn import commit_policy, complete, measure_before, try_methods
 
 
 @flow(name="erase", persist_result=False, log_prints=False, validate_parameters=False)

@@ -1,9 +1,8 @@
-"""Steps on the models: commit to the policy, measure, let one method after the other try, promote what passed.
+"""Steps on the models: commit to the policy, measure, let one method after the other try (`promotion` comes after).
 
 1. The policy, the models' digests, attacks, methods and seeds are signed before anything is measured.
 2. Each attempt is written beside the model, loaded again from the disk, attacked, judged and signed, failed ones too.
-3. Only a PASS moves the registry's alias, and only while the lease is held and nobody else has moved it.
-4. What was made by dropping a shard is followed by an attempt that trains it again without the person.
+3. What was made by dropping a shard is followed by an attempt that trains it again without the person.
 """
 
 import hashlib
@@ -18,7 +17,6 @@ import rfc8785
 
 from domain.errors import (
     Code,
-    EvidenceInvalid,
     RequestRejected,
     Unavailable,
     UnlearningFailed,
@@ -30,6 +28,7 @@ from flows import build, progress
 from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
 from flows.choose import Choice, Facts, choose
+from flows.promotion import require_digest
 from flows.steps import step
 from flows.subjects import Subjects, redacted_texts, references
 from reports import bundle, dsse, statement
@@ -83,7 +82,7 @@ def measure_before(bench: Bench, name: str) -> None:
     """Make the trial ready and attack the model as it is. When nothing can be shown, the outcome is decided here."""
     at = bench.progress.models[name]
     model = models.load(at.path)
-    _require_digest(at.path, at.before_sha256, name)
+    require_digest(at.path, at.before_sha256, name)
     try:
         trial = _trial(bench, name, model)
     except UnlearningFailed as error:
@@ -280,55 +279,6 @@ def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
     )
 
 
-@step("promote", broken=EvidenceInvalid)
-def promote(bench: Bench, name: str) -> None:
-    """Move the registry's alias to the model that passed. Doing it twice does it once.
-
-    Raises `EvidenceInvalid` when the files are not those that were measured or the alias has been moved by somebody
-    else; `Unavailable` when the lease was lost.
-    """
-    at = bench.progress.models[name]
-    if at.outcome is not Outcome.PASS or at.candidate is None or at.version:
-        return
-    bench.leases.assert_held(bench.held[f"model/{name}"])
-    _require_digest(at.candidate, at.after_sha256, name)
-    tracking = bench.stores.tracking
-    current = tracking.current(name)
-    if current not in (at.path, at.candidate, *at.served):
-        raise EvidenceInvalid(
-            Code.DIGEST_MISMATCH,
-            request_ref=bench.ref,
-            place=f"model {name}",
-            remedy="another model was put in production meanwhile; nothing was promoted; run again.",
-        )
-    version = tracking.register(name, at.candidate, at.after_sha256)
-    tracking.promote(name, version, at.after_sha256)
-    at.version, at.served = version, (*at.served, at.candidate)
-    bench.stores.ledger.append(
-        bench.ref,
-        Event.PROMOTED,
-        {
-            "model": name,
-            "version": version,
-            "before_sha256": at.before_sha256,
-            "after_sha256": at.after_sha256,
-        },
-    )
-    bench.save()
-
-
-@step("retire", broken=Unavailable)
-def retire(bench: Bench, name: str) -> None:
-    """Remove the models of this home, made of shards, that the one in service replaces: their parts hold the person.
-
-    The first one, which the catalog names, belongs to the controller; the report says that it is still there.
-    """
-    at = bench.progress.models[name]
-    for old in {at.path, *at.served} - {at.candidate}:
-        if at.version and manifest.kind(bench.paths.shards(old, None)):
-            shutil.rmtree(old.parent, ignore_errors=True)
-
-
 def _decide(bench: Bench, name: str, outcome: Outcome, reason: str) -> None:
     at = bench.progress.models[name]
     at.outcome, at.reason = outcome, reason
@@ -347,15 +297,6 @@ def _reload(folder: Path) -> models.LanguageModel:
         return models.load(folder)
     except RequestRejected as error:
         raise UnlearningFailed(error.code, place=error.place, remedy=error.remedy) from None
-
-
-def _require_digest(path: Path, expected: str, name: str) -> None:
-    if models.digest(path)[0] != expected:
-        raise EvidenceInvalid(
-            Code.DIGEST_MISMATCH,
-            place=f"model {name}",
-            remedy="its files are not those that were measured; restore them, then run again.",
-        )
 
 
 def _before(at: ModelProgress) -> Assessment:

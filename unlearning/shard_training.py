@@ -15,7 +15,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, count, islice
+from functools import partial
+from itertools import count, islice
 from typing import NamedTuple
 
 import safetensors.torch
@@ -148,8 +149,8 @@ def _endless(rows: Sequence[Row], seed: str) -> Iterator[Row]:
     def place(row: Row, turn: int) -> bytes:
         return hashlib.sha256(f"{seed}:{turn}:{row.tag}".encode()).digest()
 
-    turns = count() if rows else iter(())
-    return chain.from_iterable(sorted(rows, key=lambda row, t=t: place(row, t)) for t in turns)  # type: ignore[misc]
+    for turn in count() if rows else ():
+        yield from sorted(rows, key=partial(place, turn=turn))
 
 
 def _fingerprint(batch: Sequence[Row]) -> str:

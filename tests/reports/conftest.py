@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from domain.outcomes import CaseFile
+from domain.outcomes import Assessment, Attempt, CaseFile
 from reports import bundle, dsse, keys, statement
 from tests.reports import cases
 
@@ -52,6 +52,19 @@ def envelopes(case: CaseFile, key: ec.EllipticCurvePrivateKey) -> dict[str, byte
         )
         made[bundle.verification_name(number)] = dsse.sign(payload, key)
     return made
+
+
+def verification(attempt: Attempt, before: Assessment | None = cases.BEFORE) -> bytes:
+    """The statement about one attempt on model "m", by itself."""
+    return statement.verification(
+        "req-1",
+        model="m",
+        before_sha256=cases.sha(3),
+        before=before,
+        attempt=attempt,
+        commitment_sha256=cases.sha(9),
+        measured_at="2026-11-20T12:00:00Z",
+    )
 
 
 _MADE: dict[tuple[int, int], dict[str, bytes]] = {}  # of the standard cases: charts take time

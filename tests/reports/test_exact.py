@@ -12,7 +12,7 @@ from domain.outcomes import COMPLETES, Attempt, CaseFile, Deletion, Outcome, Tra
 from reports import bundle, keys, report, statement, verify
 from reports.limits import limits_for
 from tests.reports import cases
-from tests.reports.conftest import envelopes
+from tests.reports.conftest import envelopes, verification
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -55,15 +55,7 @@ def test_what_was_changed_afterwards_is_called_approximate() -> None:
     ("made", "word"), [(DONE, "exact"), (cases.FULFILLED.models[0].attempts[-1], "approximate")]
 )
 def test_the_statements_say_which(made: Attempt, word: str) -> None:
-    payload = statement.verification(
-        "req-1",
-        model="clinic-assistant",
-        before_sha256=cases.sha(3),
-        before=cases.BEFORE,
-        attempt=made,
-        commitment_sha256=cases.sha(5),
-        measured_at="2026-11-20T12:00:00Z",
-    )
+    payload = verification(made)
     assert json.loads(payload)["predicate"]["attempt"]["trace"]["deletion"] == word
 
 

@@ -13,6 +13,7 @@ from domain.errors import Code, ErasureError, EvidenceInvalid
 from domain.outcomes import CaseFile, Deletion, FileDigest, Outcome, Trace, Utility, Verdict
 from reports import statement
 from tests.reports import cases
+from tests.reports.conftest import verification
 
 SUBJECT = FileDigest("report.html", 1, cases.sha(5))
 
@@ -27,15 +28,7 @@ def completed(case: CaseFile) -> bytes:
 
 
 def verified(number: int = 1) -> bytes:
-    return statement.verification(
-        "req-1",
-        model="m",
-        before_sha256=cases.sha(3),
-        before=cases.BEFORE,
-        attempt=cases.model().attempts[number - 1],
-        commitment_sha256=cases.sha(9),
-        measured_at="2026-11-20T12:00:00Z",
-    )
+    return verification(cases.model().attempts[number - 1])
 
 
 def committed() -> bytes:
@@ -229,15 +222,7 @@ def test_the_last_day_is_still_in_time() -> None:
 
 def test_what_erasing_cost_is_signed_with_every_measure() -> None:
     model = cases.MANY.models[0]
-    payload = statement.verification(
-        "req-1",
-        model=model.name,
-        before_sha256=model.before_sha256,
-        before=model.before,
-        attempt=model.attempts[-1],
-        commitment_sha256=cases.sha(5),
-        measured_at="2026-11-20T12:00:00Z",
-    )
+    payload = verification(model.attempts[-1], model.before)
     after = json.loads(payload)["predicate"]["after"]["utility"]
     assert after["measures"].keys() == cases.measures(0.0).keys()
     assert after["measures"]["gap_alike"] == {
@@ -254,30 +239,14 @@ def test_an_attempt_says_whether_its_method_only_suppresses() -> None:
     assert last.trace is not None
     quiet = replace(last, trace=replace(last.trace, deletion=Deletion.SUPPRESSION))
     for attempt, expected in ((last, "approximate"), (quiet, "suppression")):
-        payload = statement.verification(
-            "req-1",
-            model="m",
-            before_sha256=cases.sha(3),
-            before=cases.BEFORE,
-            attempt=attempt,
-            commitment_sha256=cases.sha(9),
-            measured_at="2026-11-20T12:00:00Z",
-        )
+        payload = verification(attempt)
         signed = json.loads(payload)["predicate"]["attempt"]
         assert signed["trace"]["deletion"] == expected
 
 
 def test_an_edit_is_signed_as_counts_and_a_digest() -> None:
     attempt = cases.EDITED.models[0].attempts[-1]
-    payload = statement.verification(
-        "req-1",
-        model="m",
-        before_sha256=cases.sha(3),
-        before=cases.BEFORE,
-        attempt=attempt,
-        commitment_sha256=cases.sha(9),
-        measured_at="2026-11-20T12:00:00Z",
-    )
+    payload = verification(attempt)
     trace = json.loads(payload)["predicate"]["attempt"]["trace"]
     assert trace["digests"] == {"edited_neurons": cases.sha(77)}
     assert trace["edit"]["completenessGap"] == "0.0042"

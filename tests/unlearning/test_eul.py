@@ -13,6 +13,7 @@ from tests.unlearning.sample import framed, row
 from unlearning import models
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
 from unlearning.fusion import fuse, misfit
 from unlearning.levels import Levels
 from unlearning.losses import kl_from, masked_mean, token_nll
@@ -169,14 +170,14 @@ def test_the_loss_is_the_papers_by_hand(
         with torch.no_grad():
             loss, terms = losses.of((neighbours, [], forget))
 
-    def values(r: object, secrets: bool) -> list[tuple[float, float, float]]:
+    def values(r: Encoded, secrets: bool) -> list[tuple[float, float, float]]:
         """(KL(F || F'), nll, level) of each token that counts."""
-        ids = torch.tensor([r.ids])  # type: ignore[attr-defined]
+        ids = torch.tensor([r.ids])
         with torch.no_grad():
             f, g = (
                 m.network(input_ids=ids).logits[0].double().log_softmax(-1) for m in (victim, after)
             )
-        cap = levels.of([r], 0, ids.device)[0]  # type: ignore[list-item]
+        cap = levels.of([r], 0, ids.device)[0]
         return [
             (
                 float((f[t - 1].exp() * (f[t - 1] - g[t - 1])).sum()),
@@ -184,7 +185,7 @@ def test_the_loss_is_the_papers_by_hand(
                 float(cap[t]),
             )
             for t in range(1, ids.shape[1])
-            if not secrets or r.sensitive[t]  # type: ignore[attr-defined]
+            if not secrets or r.sensitive[t]
         ]
 
     kept = [v for r in neighbours for v in values(r, secrets=False)]

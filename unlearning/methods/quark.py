@@ -24,6 +24,7 @@ from unlearning.losses import masked_mean, token_nll
 from unlearning.models import Kind, LanguageModel, tokens_per_batch
 from unlearning.rehearsal import rehearse
 from unlearning.retaining import nameless
+from unlearning.reward_tokens import RewardTokens, prefix, under
 from unlearning.rewards import entropy, kl_to, quantiles, unlikelihood
 from unlearning.tuning import Knobs, Tuning, require_knob, require_least, targets, tuning
 from unlearning.unlearned import Unlearned, seeded
@@ -102,7 +103,7 @@ class Quark(Knobs):
         facts = targets(model, corpus)
         corpus.require_neighbours()
         with tuning("quark", model, self, corpus.seed) as running:
-            tokens = _Tokens.added(running.after, self.quantiles, corpus.seed, self.lora_rank)
+            tokens = RewardTokens.added(running.after, self.quantiles, corpus.seed, self.lora_rank)
             work = _Work(self, model, corpus, running, tokens)
             facts |= {f"{name}_before": value for name, value in work.verified(model, None).items()}
             step = work.learn_safely if self.safe else work.learn
@@ -131,36 +132,6 @@ class _Batch(NamedTuple):
     token: int | None
 
 
-@dataclass(frozen=True)
-class _Tokens:
-    """The reward tokens of a model: the rows behind its own vocabulary."""
-
-    model: LanguageModel
-    vocabulary: int
-    ids: tuple[int, ...]
-
-    @classmethod
-    def added(cls, model: LanguageModel, count: int, seed: int, lora_rank: int) -> "_Tokens":
-        """Add them, each near the mean word. With adapters, the tokens are all that learns of the embedding."""
-        size = int(model.network.get_input_embeddings().num_embeddings)
-        _resize(model, size + count)
-        weight = model.network.get_input_embeddings().weight
-        with torch.no_grad():
-            words = weight[:size]
-            drawn = torch.randn((count, words.shape[1]), generator=seeded(seed)).to(weight)
-            weight[size:] = words.mean(0) + words.std(0) * drawn
-        if lora_rank:
-            weight.requires_grad_(True)
-            own = torch.arange(len(weight), device=weight.device)[:, None] >= size
-            weight.register_hook(lambda gradient: gradient * own)
-        return cls(model, size, tuple(range(size, size + count)))
-
-    def strip(self) -> None:
-        """Take them out again; the rows of the vocabulary stay as they are."""
-        _resize(self.model, self.vocabulary)
-        self.model.network.requires_grad_(True)
-
-
 @dataclass
 class _Work:
     """One run: the pool, the prompts, and what one step learns."""
@@ -169,7 +140,7 @@ class _Work:
     model: LanguageModel
     corpus: Corpus
     running: Tuning
-    tokens: _Tokens
+    tokens: RewardTokens
     pool: list[Sample] = field(default_factory=list)
     sampled: int = 0
 
@@ -268,7 +239,7 @@ class _Work:
         for first in range(0, len(rows), size):
             self.running.clock.require_time()
             part = rows[first : first + size]
-            asked = [(*_prefix(token), *row) for row in part]
+            asked = [(*prefix(token), *row) for row in part]
             said = responses(
                 model, asked, self.knobs.length, self.generator, self.tokens.vocabulary
             )
@@ -290,7 +261,7 @@ class _Work:
         """nll of clean samples + forget * unlikelihood + retain * KL on the others' passages."""
         after, generator = self.running.after, self.generator
         batch = batch_of(
-            after, [_under(step.token, row, after.context) for row in step.forget], generator
+            after, [under(step.token, row, after.context) for row in step.forget], generator
         )
         nll = token_nll(self._own(batch.logits(after)), batch.labels)
         assert self.levels is not None  # the safe form has them
@@ -322,7 +293,7 @@ class _Work:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits (B, R, V), labels (B, R) and mask (B, R) of the responses, each behind its token and prompt."""
         heads = [
-            (*_prefix(token), *sample.prompt) for token, sample in zip(tokens, samples, strict=True)
+            (*prefix(token), *sample.prompt) for token, sample in zip(tokens, samples, strict=True)
         ]
         texts = [(*head, *sample.response) for head, sample in zip(heads, samples, strict=True)]
         ids, attention = pad(texts, 0, model.device)
@@ -341,7 +312,7 @@ class _Work:
         """Share of the samples behind the text before the secrets that leak, and the nll of the secrets."""
         said = self._said(model, token, self.asked, self.knobs.samples)
         leaking = sum(self._leak(response) >= LEAKS for _, response in said)
-        rows = [_under(token, row, model.context) for row in self.corpus.forget]
+        rows = [under(token, row, model.context) for row in self.corpus.forget]
         batch = batch_of(model, rows, self.generator)
         nll = token_nll(self._own(batch.logits(model)), batch.labels)
         return {"leak": leaking / len(said), "secret_nll": float(masked_mean(nll, batch.secret))}
@@ -358,26 +329,3 @@ class _Work:
             "kept": float(len(self.pool)),
             "prompts": float(len(self.prompts)),
         }
-
-
-def _resize(model: LanguageModel, size: int) -> None:
-    """Set the number of rows of the embedding, and of the head where there is one; the first stay as they are."""
-    every = range(torch.cuda.device_count())
-    with torch.random.fork_rng(every):  # transformers draws weights from the global state
-        torch.manual_seed(0)
-        model.network.resize_token_embeddings(size, mean_resizing=False)
-
-
-def _prefix(token: int | None) -> tuple[int, ...]:
-    return () if token is None else (token,)
-
-
-def _under(token: int | None, row: Encoded, context: int) -> Encoded:
-    """The row behind a reward token, cut where the context ends."""
-    if token is None:
-        return row
-    return replace(
-        row,
-        ids=(token, *row.ids)[:context],
-        sensitive=(False, *row.sensitive)[:context],
-    )
