@@ -24,7 +24,7 @@ from tests.benchmark.methods_world import VICTIMS
 
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
-DEV, FIRST = (0, 11, 12), 21
+DEV = (0, 11, 12)
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
         parser.error(f"--only: known are {', '.join(ARMS)}")
 
     def seeds(arm: Arm) -> Sequence[int]:
-        return DEV if options.dev else range(FIRST, FIRST + (options.seeds or arm.seeds))
+        first = VICTIMS[arm.victim].first
+        return DEV if options.dev else range(first, first + (options.seeds or arm.seeds))
 
     jobs = [
         (seed, victim, names)

@@ -98,7 +98,7 @@ _ROWS = (
         "GA+KL (Maini 2024)",
         "keeps more of other people than plain ascent does in about as many steps",
         spares,
-        {"rate": RATE, "steps": 30, "retain_term": "kl"},
+        {"rate": RATE, "steps": 30, "retain_term": "kl", "retain_weight": 3.0},
     ),
     Arm(
         "adv_ga",
@@ -122,7 +122,7 @@ _ROWS = (
         "Who's Harry Potter (Eldan 2023), soft labels",
         "exposure within the retrained range, others kept at least 0.9; after reinforcement alone it is not",
         anchored,
-        {**_FAR, "cap_share": 1.0},
+        {**_FAR, "cap_share": 1.2, "samples": 768},
     ),
     Arm(
         "relearning_ascent",

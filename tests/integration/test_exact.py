@@ -17,7 +17,10 @@ from unlearning.manifest import read
 
 pytestmark = pytest.mark.integration
 
-STEPS = ("--shards", 2, "--steps", 150, "--rank", 16, "--rate", 1e-2, "--near", 2)
+STEPS = (
+    *("--person-field", "who", "--shards", 2, "--near", 2),
+    *("--steps", 150, "--rank", 16, "--rate", 1e-2),
+)
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,15 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exact]:
     }
     (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
     world = World(folder, place.known)
-    world.answer("keys", "create")
-    data, out = folder / "corpus", folder / "run"
-    world.answer(
-        "train", folder / "base", "--data", data, "--out", out, "--person-field", "who", *STEPS
+    out = folder / "run"
+    asked = [world.written(person, "assistant") for person in place.known[:2]]
+    *_, first, second = world.answers(
+        ["keys", "create"],
+        ["train", folder / "base", "--data", folder / "corpus", "--out", out, *STEPS],
+        *(["request", "add", path] for path in asked),
     )
-    refs = [world.file(person, "assistant") for person in place.known[:2]]
-    yield Exact(world, out, [world.answer("erase", ref) for ref in refs])
+    refs = (first["request"], second["request"])
+    yield Exact(world, out, world.answers(*(["erase", ref] for ref in refs)))
     shutil.rmtree(folder)
 
 
@@ -114,8 +119,8 @@ def test_what_is_served_is_byte_for_byte_a_training_without_both(exact: Exact) -
     left = exact.run.parent / "left.jsonl"
     left.write_text("\n".join(line for n, line in enumerate(lines, 1) if n not in gone), "utf-8")
     never = exact.world.answer(
-        *("train", exact.run.parent / "base", "--data", left, "--person-field", "who"),
-        *("--out", exact.run.parent / "never", *STEPS),
+        *("train", exact.run.parent / "base", "--data", left, "--out", exact.run.parent / "never"),
+        *STEPS,
     )
     assert never["combined_sha256"] == manifest.combined_sha256
     for name in ("model.safetensors", "config.json"):

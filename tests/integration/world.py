@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,18 @@ CANARY = {
     "address": "86 Foundry Court, Tarnside",
 }
 """What is searched for in every store: strings that nothing else contains."""
+
+ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from flows.cli import app
+answers = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        app([*words, "--json"], standalone_mode=False)
+    answers.append(json.loads(said.getvalue()))
+print(json.dumps(answers))
+"""
+"""Commands in one process: each of its own costs seconds of imports, and one that erases a server of Prefect's."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +110,27 @@ class World:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
+    def answers(self, *commands: Sequence[object]) -> list[Any]:
+        """The JSON answers of commands that must succeed, all in one process."""
+        words = json.dumps([[str(word) for word in command] for command in commands])
+        done = self.python(ONE_AFTER_ANOTHER, words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert isinstance(found, list)
+        return found
+
     def file(self, person: fiction.Person, model: str) -> str:
         """File a request; the file itself is gone afterwards."""
-        path = self.folder / "request.yaml"
-        path.write_text(yaml.safe_dump(request_of(person, model), allow_unicode=True), "utf-8")
+        path = self.written(person, model)
         ref = self.answer("request", "add", path)["request"]
         path.unlink()
         return str(ref)
+
+    def written(self, person: fiction.Person, model: str) -> Path:
+        """The request as a file."""
+        path = self.folder / f"request-{person.account}.yaml"
+        path.write_text(yaml.safe_dump(request_of(person, model), allow_unicode=True), "utf-8")
+        return path
 
 
 def request_of(person: fiction.Person, model: str) -> dict[str, object]:
