@@ -32,10 +32,12 @@ def percent(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """Three significant digits, no power of ten for what people meet."""
+    """Two decimals, or three digits and a power of ten from a million; what is below a thousandth is said to be so."""
     if not isfinite(value):
         return "not a number" if isnan(value) else "infinite"
-    if value and not 0.001 <= abs(value) < 1e6:
+    if 0 < abs(value) < 0.001:
+        return f"<{_NARROW}0.001" if value > 0 else f">{_NARROW}{_MINUS}0.001"
+    if abs(value) >= 1e6:
         mantissa, power = f"{value:.2e}".split("e")
         return f"{mantissa} {_TIMES} 10{str(int(power)).translate(_RAISED)}".replace("-", _MINUS)
     written = f"{value:.2f}" if abs(value) < 100 else count(round(value))
