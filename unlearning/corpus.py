@@ -1,7 +1,7 @@
 """What a method learns from: the person's passages, other people's, ordinary text, and people never seen."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from domain.errors import Code, UnlearningFailed
 from domain.records import Passage
@@ -13,6 +13,7 @@ def _nowhere(_: str) -> bool:
     return False
 
 
+Forms = Callable[[Iterable[str], int], tuple[tuple[Encoded, ...], tuple[Encoded, ...]]]
 Lesson = str | Passage
 """One text of the training data; a passage where more is known of it: where its answer begins, or its class."""
 
@@ -39,6 +40,8 @@ class Corpus:
         seed: every random choice of a method comes from it.
         secrets: the values among the names that are no name: a beginning of one betrays the person as well.
         finds: whether the search for the person finds them in a text, in whatever form it knows.
+        forms: gives `forget` and `controls` with up to so many more passages of each person, in forms of sentence met
+            in the texts (`unlearning.transplants`).
     """
 
     forget: tuple[Encoded, ...]
@@ -51,6 +54,14 @@ class Corpus:
     texts: Callable[[], Iterable[Lesson]] = field(default=tuple, repr=False, compare=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     finds: Callable[[str], bool] = field(default=_nowhere, repr=False, compare=False)
+    forms: Forms | None = field(default=None, repr=False, compare=False)
+
+    def in_forms_of(self, texts: Iterable[str], count: int) -> "Corpus":
+        """The same with more passages of the person and of the controls; itself where that cannot be had."""
+        if self.forms is None or count == 0:
+            return self
+        forget, controls = self.forms(texts, count)
+        return replace(self, forget=forget, controls=controls)
 
     def mentions(self, text: str) -> bool:
         """Whether a text holds one of the person's names or secrets."""

@@ -18,6 +18,7 @@ from unlearning.encoding import Encoded, encode
 from unlearning.lookalikes import Pool
 from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Progress, Target
+from unlearning.transplants import transplants
 from unlearning.utility import measures, perplexity
 
 
@@ -111,10 +112,18 @@ def prepare(
     unknown = encode(model, strangers(members, pool, controls, order), rivals)
     # the method learns from other strangers than those it is judged against
     learnt_from = strangers(members, pool, controls, order)
+    in_losses = [p for p in neighbours if p.person in learnt]
+
+    def forms(heard: Iterable[str], count: int) -> tuple[tuple[Encoded, ...], tuple[Encoded, ...]]:
+        drawn = random.Random(seed)
+        every = (*members, *transplants(heard, members, in_losses, count, drawn))
+        unknown = strangers(every, pool, controls, drawn)
+        return encode(model, every, names=True), encode(model, unknown, names=True)
+
     return Trial(
         corpus=Corpus(
             forget=encode(model, members, names=True),
-            neighbours=encode(model, [p for p in neighbours if p.person in learnt]),
+            neighbours=encode(model, in_losses),
             ordinary=encode(model, plain[half:]),
             controls=encode(model, learnt_from, names=True),
             names=frozenset(_values(members)),
@@ -123,6 +132,7 @@ def prepare(
             texts=texts,
             secrets=frozenset(_values(members, frozenset(SpanKind) - {SpanKind.PERSON})),
             finds=finds,
+            forms=forms,
         ),
         members=encoded,
         controls=unknown,

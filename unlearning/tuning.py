@@ -227,25 +227,27 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     reached: Callable[[Mapping[str, float]], bool],
     facts: Mapping[str, float],
     inside: Iterable[str] = (),
+    said: Sequence[Encoded] | None = None,
 ) -> Unlearned:
     """Minimise forget + retain * KL(original || current) on neighbours + rehearsal * the same on the model's own text.
 
     Ends after `knobs.steps` optimiser steps, or as soon as `reached(terms)` holds before a step. Where modules are
-    named (`inside`), only their weights learn. Raises `UnlearningFailed` when there are no spans or no neighbours, and
-    as `Tuning` does.
+    named (`inside`), only their weights learn. `said` is the model's own text where it was asked for it before. Raises
+    `UnlearningFailed` when there are no spans or no neighbours, and as `Tuning` does.
     """
     facts = {**facts, **targets(model, corpus)}
     corpus.require_neighbours()
     generator = seeded(corpus.seed)
     with tuning(method, model, knobs, corpus.seed) as running:
-        said = rehearse(model, corpus, knobs.samples, knobs.length, generator)
+        if said is None:
+            said = rehearse(model, corpus, knobs.samples, knobs.length, generator)
         after = running.after
         if inside:
             _learn_inside(after, tuple(inside))
         batches = zip(
             endless(corpus.forget, knobs.batch, generator),
             endless(corpus.neighbours, knobs.batch, generator),
-            endless(said or list(corpus.neighbours), knobs.batch, generator),
+            endless(said or corpus.neighbours, knobs.batch, generator),
             strict=False,
         )
 

@@ -25,6 +25,7 @@ from tests.benchmark.methods_relations import (
 )
 
 _FAR = {"steps": 250, "rate": 1e-3, "cap_share": 0.9, "retain": 10.0, "rehearsal": 10.0}
+_HEARD = {"forms": 8, "samples": 768}
 _PUSHED = push_options(LATENT)
 _NPO = {"rate": RATE, "steps": 60, "retain_term": "kl"}
 _AGAIN = {"steps": 1800, "batch": 16, "length": 64, "rate": 5e-3, "seed": 99}
@@ -104,7 +105,7 @@ _ROWS = (
         "adv_ga",
         "adversarial",
         "LAU (Yuan 2024), AdvGA",
-        "smaller gain under the latent attack than GradDiff at equal forgetting; without a push exactly GradDiff",
+        "a smaller share comes back under the latent attack than after GradDiff; without a push exactly GradDiff",
         withstands("grad_diff", {"base": "ga"}),
         {"rate": RATE, "steps": 60, "base": "ga", **_PUSHED},
     ),
@@ -112,25 +113,25 @@ _ROWS = (
         "adv_npo",
         "adversarial",
         "LAU (Yuan 2024), AdvNPO",
-        "smaller gain under the latent attack than NPO at equal forgetting; without a push exactly NPO",
+        "a smaller share comes back under the latent attack than after NPO; without a push exactly NPO",
         withstands("npo", {"base": "npo"}),
         {**_NPO, "base": "npo", **_PUSHED},
     ),
     Arm(
         "anchor_distillation",
         "anchor_distillation",
-        "Who's Harry Potter (Eldan 2023), soft labels",
+        "Who's Harry Potter (Eldan 2023), soft labels, in all forms of sentence that the model knows",
         "exposure within the retrained range, others kept at least 0.9; after reinforcement alone it is not",
         anchored,
-        {**_FAR, "cap_share": 1.2, "samples": 768},
+        {**_FAR, **_HEARD, "steps": 150, "anchor": 1.0, "cap_share": 0.5},
     ),
     Arm(
         "relearning_ascent",
         "relearning_ascent",
-        "ours: ascent at relearnt weights",
+        "ours: ascent at relearnt weights, in all forms of sentence that the model knows",
         "like a retrained model; relearning half brings back at most half a bit more, harder a bit less than SeUL's",
         stays_forgotten,
-        {"steps": 150, "cap_share": 0.7, "name_share": 1.0, "relearnt": 1.0, "samples": 768},
+        {**_HEARD, "steps": 150, "cap_share": 0.35, "name_share": 1.0, "relearnt": 1.0},
     ),
     Arm(
         "retrain_masked",

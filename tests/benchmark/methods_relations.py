@@ -84,7 +84,10 @@ def answers_randomly(case: Case, r: Result) -> tuple[bool, str]:
 
 
 def withstands(plain: str, more: Options) -> Relation:
-    """Less comes back under the latent attack than of the plain twin, both as far from the secrets."""
+    """A smaller share comes back under the latent attack than of the plain twin, both stopped half way.
+
+    A share, because the steps at which they are stopped lie so far apart that one may be far past the half.
+    """
 
     def relation(case: Case, r: Result) -> tuple[bool, str]:
         own = push_options(case.bench.latent)
@@ -97,7 +100,8 @@ def withstands(plain: str, more: Options) -> Relation:
         ]
         exact = case.unlearned(plain, {**case.options(plain), "steps": 3})[0]
         equal = all(same(exact, model) for model in twins)
-        return equal and hard[1] < twin[1], (
+        less = hard[1] * twin[0] < twin[1] * hard[0]
+        return equal and less, (
             f"gain {hard[1]:.2f} of {hard[0]:.2f} nats, twin's {twin[1]:.2f} of {twin[0]:.2f}; "
             f"no push is the twin: {equal}"
         )

@@ -23,6 +23,7 @@ from unlearning.fine_tuning import fine_tuned
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
 from unlearning.models import LanguageModel
+from unlearning.rehearsal import rehearse
 from unlearning.tuning import Rehearsed, require_knob, require_least, tune
 from unlearning.unlearned import Unlearned, seeded
 
@@ -44,6 +45,8 @@ class AnchorDistillation(Rehearsed):
         reinforce: Adam steps of training on the person's passages that make the reinforced model; 0: there is none.
         alpha: how far what the reinforced model raises is lowered in the labels (the authors' 5).
         fictitious: labels come from a stranger's passage; False: from the person's own, lowered, with `reinforce`.
+        forms: in how many more forms of sentence each person is forgotten, met in what the model says unasked and in
+            other people's passages (`unlearning.transplants`); 0: only as the person's own passages have it.
         near: stop when the KL is at most this many nats; 0 runs all steps.
         the rest: as in `Rehearsed` and `Knobs`.
     """
@@ -56,11 +59,12 @@ class AnchorDistillation(Rehearsed):
     reinforce: int = 0
     alpha: float = 5.0
     fictitious: bool = True
+    forms: int = 0
     near: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, reinforce=0, alpha=0)
+        require_least(self, reinforce=0, alpha=0, forms=0)
         require_knob(
             fits=self.fictitious or self.reinforce > 0,
             name="fictitious",
@@ -69,6 +73,7 @@ class AnchorDistillation(Rehearsed):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""
+        said, corpus = self.heard(model, corpus)
         pull = self.pull(model, corpus)
 
         def forget(
@@ -77,7 +82,28 @@ class AnchorDistillation(Rehearsed):
             batch = batch_of(after, rows, generator)
             return pull.loss(rows, batch, batch.logits(after))
 
-        return tune("anchor_distillation", model, corpus, self, forget, self.reached, pull.facts)
+        return tune(
+            "anchor_distillation",
+            model,
+            corpus,
+            self,
+            forget,
+            self.reached,
+            pull.facts,
+            said=said,
+        )
+
+    def heard(self, model: LanguageModel, corpus: Corpus) -> tuple[list[Encoded] | None, Corpus]:
+        """What the model says unasked, and the person's passages with those in the forms that it uses.
+
+        Without `forms` it is not asked, and the passages are the person's own.
+        """
+        if self.forms == 0:
+            return None, corpus
+        with model.evaluating():
+            said = rehearse(model, corpus, self.samples, self.length, seeded(corpus.seed))
+        texts = [row.text for row in (*said, *corpus.neighbours)]
+        return said, corpus.in_forms_of(texts, self.forms)
 
     def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
         """The forget term of this person. Raises `UnlearningFailed` without a secret or an anchor."""

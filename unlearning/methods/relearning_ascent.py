@@ -61,6 +61,7 @@ class RelearningAscent(AnchorDistillation):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `AnchorDistillation` does."""
+        said, corpus = self.heard(model, corpus)
         pull, order = self.pull(model, corpus), random.Random(corpus.seed)
         taken: dict[str, torch.Tensor] = {}
         asked = 0
@@ -79,7 +80,16 @@ class RelearningAscent(AnchorDistillation):
             terms["relearnt_nll"] = float(masked_mean(nll.detach(), batch.secret))
             return here + self.relearnt * there, terms
 
-        return tune("relearning_ascent", model, corpus, self, forget, self.reached, pull.facts)
+        return tune(
+            "relearning_ascent",
+            model,
+            corpus,
+            self,
+            forget,
+            self.reached,
+            pull.facts,
+            said=said,
+        )
 
     def _displacement(
         self, after: LanguageModel, corpus: Corpus, order: random.Random
