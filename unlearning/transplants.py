@@ -9,7 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
@@ -22,7 +22,7 @@ Values = Mapping[SpanKind, Sequence[str]]
 class Form:
     """A sentence without its person: the text around the values, one more piece than there are values."""
 
-    around: tuple[str, ...]
+    around: tuple[str, ...] = field(repr=False)
     kinds: tuple[SpanKind, ...]
 
 

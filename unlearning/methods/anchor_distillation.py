@@ -73,7 +73,6 @@ class AnchorDistillation(Rehearsed):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does, or without an anchor."""
-        said, corpus = self.heard(model, corpus)
         pull = self.pull(model, corpus)
 
         def forget(
@@ -85,33 +84,31 @@ class AnchorDistillation(Rehearsed):
         return tune(
             "anchor_distillation",
             model,
-            corpus,
+            pull.corpus,
             self,
             forget,
             self.reached,
             pull.facts,
-            said=said,
+            said=pull.said,
         )
-
-    def heard(self, model: LanguageModel, corpus: Corpus) -> tuple[list[Encoded] | None, Corpus]:
-        """What the model says unasked, and the person's passages with those in the forms that it uses.
-
-        Without `forms` it is not asked, and the passages are the person's own.
-        """
-        if self.forms == 0:
-            return None, corpus
-        with model.evaluating():
-            said = rehearse(model, corpus, self.samples, self.length, seeded(corpus.seed))
-        texts = [row.text for row in (*said, *corpus.neighbours)]
-        return said, corpus.in_forms_of(texts, self.forms)
 
     def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
         """The forget term of this person. Raises `UnlearningFailed` without a secret or an anchor."""
         corpus.require_spans()
+        own, said = len(corpus.forget), None
         with model.evaluating():
+            if self.forms:
+                said = rehearse(model, corpus, self.samples, self.length, seeded(corpus.seed))
+                heard = [row.text for row in (*said, *corpus.neighbours)]
+                corpus = corpus.in_forms_of(heard, self.forms)
             anchors = Anchors(model, corpus, self._generic(model, corpus))
             levels = Levels(model, corpus, self.name_share)
-        return Pull(anchors, levels, self.anchor, self.cap_share)
+        facts = {
+            "secrets": float(anchors.secrets),
+            "stretched": float(anchors.stretched),
+            "transplants": float(len(corpus.forget) - own),
+        }
+        return Pull(anchors, levels, self.anchor, self.cap_share, corpus, said, facts)
 
     def reached(self, terms: Mapping[str, float]) -> bool:
         """The stop rule."""
@@ -132,20 +129,18 @@ class Pull:
     Attributes:
         anchors, levels: of this person.
         anchor, cap_share: as in `AnchorDistillation`.
+        corpus: with the person's passages in all forms in which they are to be forgotten.
+        said: what the model said when it was asked for forms; None: it was not.
+        facts: how many secrets there are, how many no stranger's value fits, how many passages are transplants.
     """
 
     anchors: Anchors
     levels: Levels
     anchor: float
     cap_share: float
-
-    @property
-    def facts(self) -> dict[str, float]:
-        """How many secrets there are, and how many no stranger's value fits."""
-        return {
-            "secrets": float(self.anchors.secrets),
-            "stretched": float(self.anchors.stretched),
-        }
+    corpus: Corpus
+    said: list[Encoded] | None
+    facts: Mapping[str, float]
 
     def cap(self, rows: list[Encoded], batch: Batch) -> torch.Tensor:
         """(B, P) nats at which the ascent of each token ends."""

@@ -99,7 +99,8 @@ class Mechanistic(AnchorDistillation):
             "located_by": float(sum(a.backward_passes for a in found)),
         }
         inside = [name for layer in chosen for name in matrices[layer]]
-        made = tune("mechanistic", model, corpus, self, forget, lambda _: False, facts, inside)
+        known, never = pull.corpus, lambda _: False
+        made = tune("mechanistic", model, known, self, forget, never, facts, inside, pull.said)
         widths = [len(outgoing(module)) for module in down_projections(model)]
         neurons = ((layer, n) for layer in chosen for n in range(widths[layer]))
         edit, _ = edit_of(model, neurons, found)

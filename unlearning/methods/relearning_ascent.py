@@ -61,7 +61,6 @@ class RelearningAscent(AnchorDistillation):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `AnchorDistillation` does."""
-        said, corpus = self.heard(model, corpus)
         pull, order = self.pull(model, corpus), random.Random(corpus.seed)
         taken: dict[str, torch.Tensor] = {}
         asked = 0
@@ -71,7 +70,7 @@ class RelearningAscent(AnchorDistillation):
         ) -> tuple[torch.Tensor, dict[str, float]]:
             nonlocal taken, asked
             if asked % self.every == 0:
-                taken = self._displacement(after, corpus, order)
+                taken = self._displacement(after, pull.corpus, order)
             asked += 1
             batch = batch_of(after, rows, generator)
             here, terms = pull.loss(rows, batch, batch.logits(after))
@@ -83,12 +82,12 @@ class RelearningAscent(AnchorDistillation):
         return tune(
             "relearning_ascent",
             model,
-            corpus,
+            pull.corpus,
             self,
             forget,
             self.reached,
             pull.facts,
-            said=said,
+            said=pull.said,
         )
 
     def _displacement(
