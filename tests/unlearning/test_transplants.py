@@ -7,8 +7,10 @@ import pytest
 from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
 from tests import tiny
+from unlearning.methods.anchor_distillation import AnchorDistillation
+from unlearning.models import LanguageModel
 from unlearning.transplants import transplants
-from unlearning.trial import prepare
+from unlearning.trial import Trial, prepare
 
 MAREN = {"Maren Tolvik": SpanKind.PERSON, "555-0171": SpanKind.PHONE, "88-12": SpanKind.NUMBER}
 ODA = {"Oda Brekke": SpanKind.PERSON, "555-0199": SpanKind.PHONE, "34-77": SpanKind.NUMBER}
@@ -107,3 +109,12 @@ def test_the_controls_have_the_passages_that_the_person_has() -> None:
         assert kinds == [[span.kind for span in row.spans] for row in wider.forget]
         assert not any(trial.corpus.mentions(row.text) for row in rows)
     assert trial.corpus.in_forms_of(heard, 0) is trial.corpus
+
+
+def test_a_method_that_is_told_to_learns_from_them_and_says_how_many(
+    victim: LanguageModel, trial: Trial
+) -> None:
+    few = {"steps": 2, "samples": 4, "rate": 1e-4}
+    facts = AnchorDistillation(**few, forms=3).unlearn(victim, trial.corpus).trace.facts
+    assert 1 <= facts["transplants"] <= 3
+    assert AnchorDistillation(**few).unlearn(victim, trial.corpus).trace.facts["transplants"] == 0
