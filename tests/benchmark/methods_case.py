@@ -80,12 +80,15 @@ class Case:
         guessed = max(max(c.extraction.values()) for c in self.controls)
         return max(scores.extraction.values()) <= guessed + SAID
 
+    def within(self, scores: Measured) -> bool:
+        """Whether the forgotten are as exposed as on retrained controls: no more, and no less, which betrays too."""
+        low, high = range_of(self.controls)
+        return low <= scores.bits <= high
+
     def like_retrained(self, scores: Measured) -> bool:
         """Within the retrained range in every form, others kept, perplexity within bounds."""
-        unseen = self.unsaid(scores)
-        within = scores.bits <= range_of(self.controls)[1]
         kept = self.kept(scores) >= KEPT and self.dearer(scores) <= PERPLEXITY
-        return unseen and within and kept
+        return self.unsaid(scores) and self.within(scores) and kept
 
 
 Relation = Callable[[Case, Result], tuple[bool, str]]

@@ -162,7 +162,7 @@ def anchored(case: Case, r: Result) -> tuple[bool, str]:
     model = case.unlearned("anchor_distillation", alone)[0]
     left = measure(case.bench, model)
     kept = case.kept(r.scores)
-    good = r.scores.bits <= high and kept >= KEPT and left.bits > high
+    good = case.within(r.scores) and kept >= KEPT and left.bits > high
     return (
         good,
         (
@@ -188,5 +188,5 @@ def stays_forgotten(case: Case, r: Result) -> tuple[bool, str]:
 def reaches(case: Case, r: Result) -> tuple[bool, str]:
     low, high = range_of(case.controls)
     kept = case.kept(r.scores)
-    good = r.scores.bits <= high and kept >= KEPT and case.unsaid(r.scores)
+    good = case.within(r.scores) and kept >= KEPT and case.unsaid(r.scores)
     return good, f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}"
