@@ -60,7 +60,7 @@ class Victim:
 
 
 VICTIMS: Mapping[str, Victim] = {
-    "causal": Victim("causal", 2400, 5e-3, first=27),
+    "causal": Victim("causal", 2400, 5e-3, first=30),
     "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
     "wide": Victim("causal", 1600, 3e-3, width=128, layers=4, forgotten=5, others=55, enough=2.0),
     "seq2seq": Victim("seq2seq", 2400, 5e-3),

@@ -20,16 +20,16 @@ from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
+from unlearning.hearing import Hearing
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
 from unlearning.models import LanguageModel
-from unlearning.rehearsal import rehearse
-from unlearning.tuning import Rehearsed, require_knob, require_least, tune
+from unlearning.tuning import require_knob, require_least, tune
 from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnchorDistillation(Rehearsed):
+class AnchorDistillation(Hearing):
     """Distil one stranger's predictions into the places of the person's name and secrets.
 
     The forget term is, as means over those tokens, anchor * KL(original model on the anchor's passage || model on the
@@ -45,10 +45,8 @@ class AnchorDistillation(Rehearsed):
         reinforce: Adam steps of training on the person's passages that make the reinforced model; 0: there is none.
         alpha: how far what the reinforced model raises is lowered in the labels (the authors' 5).
         fictitious: labels come from a stranger's passage; False: from the person's own, lowered, with `reinforce`.
-        forms: in how many more forms of sentence each person is forgotten, met in what the model says unasked and in
-            other people's passages (`unlearning.transplants`); 0: only as the person's own passages have it.
         near: stop when the KL is at most this many nats; 0 runs all steps.
-        the rest: as in `Rehearsed` and `Knobs`.
+        the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
 
     anchor: float = 0.3
@@ -59,12 +57,11 @@ class AnchorDistillation(Rehearsed):
     reinforce: int = 0
     alpha: float = 5.0
     fictitious: bool = True
-    forms: int = 0
     near: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, reinforce=0, alpha=0, forms=0)
+        require_least(self, reinforce=0, alpha=0)
         require_knob(
             fits=self.fictitious or self.reinforce > 0,
             name="fictitious",
@@ -95,12 +92,9 @@ class AnchorDistillation(Rehearsed):
     def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
         """The forget term of this person. Raises `UnlearningFailed` without a secret or an anchor."""
         corpus.require_spans()
-        own, said = len(corpus.forget), None
+        own = len(corpus.forget)
+        corpus, said = self.heard(model, corpus)
         with model.evaluating():
-            if self.forms:
-                said = rehearse(model, corpus, self.samples, self.length, seeded(corpus.seed))
-                heard = [row.text for row in (*said, *corpus.neighbours)]
-                corpus = corpus.in_forms_of(heard, self.forms)
             anchors = Anchors(model, corpus, self._generic(model, corpus))
             levels = Levels(model, corpus, self.name_share)
         facts = {

@@ -14,15 +14,16 @@ import torch
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.hearing import Hearing
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.tuning import Rehearsed, tune
+from unlearning.tuning import tune
 from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectiveAscent(Rehearsed):
+class SelectiveAscent(Hearing):
     """Capped, span-only ascent with neighbours and rehearsal.
 
     The forget term is the mean over secret tokens of max(0, cap - nll).
@@ -32,7 +33,7 @@ class SelectiveAscent(Rehearsed):
             model. Below one half the final loss ends near theirs, because tokens go on falling together after each has
             reached its cap.
         settled: stop when no more than this share of the secret tokens is below the cap; negative runs all steps.
-        the rest: as in `Rehearsed` and `Knobs`.
+        the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
 
     cap_share: float = 0.4
@@ -42,6 +43,8 @@ class SelectiveAscent(Rehearsed):
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does."""
         corpus.require_spans()
+        own = len(corpus.forget)
+        corpus, said = self.heard(model, corpus)
         levels = Levels(model, corpus)
 
         def forget(
@@ -62,6 +65,5 @@ class SelectiveAscent(Rehearsed):
         def reached(terms: Mapping[str, float]) -> bool:
             return terms["short_of_cap"] <= self.settled
 
-        return tune(
-            "selective_ascent", model, corpus, self, forget, reached, {"level": levels.mean}
-        )
+        facts = {"level": levels.mean, "transplants": float(len(corpus.forget) - own)}
+        return tune("selective_ascent", model, corpus, self, forget, reached, facts, said=said)
