@@ -139,7 +139,7 @@ _ROWS = (
         "ours: ascent at relearnt weights, in all forms of sentence that the model knows",
         "like a retrained model; relearning half brings back at most half a bit more, harder a bit less than SeUL's",
         stays_forgotten,
-        {**_HEARD, "steps": 150, "cap_share": 0.27, "name_share": 1.0, "relearnt": 1.0},
+        {**_HEARD, "steps": 150, "cap_share": 0.3, "name_share": 1.0, "relearnt": 1.0},
     ),
     Arm(
         "retrain_masked",
