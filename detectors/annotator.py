@@ -18,6 +18,7 @@ from detectors.annotation import Backend, Judgement, MalformedError, NoAnswerErr
 from detectors.chat import Chat
 from detectors.endpoint import check_endpoint
 from detectors.protocol import Case
+from detectors.reviewing import pieces_outside
 from detectors.scoring import Scoring
 from domain.errors import Code, DetectionFailed
 from domain.records import (
@@ -28,7 +29,6 @@ from domain.records import (
     SpanKind,
     Subject,
     merge_spans,
-    outside,
 )
 
 Answer = TypeVar("Answer", list[Part], Judgement)
@@ -224,7 +224,7 @@ class Annotator:
         ref, kind = case.document.ref, judgement.kind
         return [
             SensitiveSpan(ref, start, end, kind, owner, self.name, judgement.score)
-            for start, end in _pieces(case, part, known)
+            for start, end in pieces_outside(case.document.text.reveal(), part, known)
         ]
 
     def _within_share(self, case: Case, spans: list[SensitiveSpan]) -> list[SensitiveSpan]:
@@ -269,21 +269,8 @@ def _is_sure(span: SensitiveSpan) -> bool:
 
 def _free(case: Case, part: Part) -> list[Part]:
     """The pieces of a part that nobody surely owns yet."""
-    return _pieces(case, part, [s for s in case.found if _is_sure(s)])
-
-
-def _pieces(case: Case, part: Part, known: Iterable[SensitiveSpan]) -> list[Part]:
-    """The pieces of a part outside of the known spans, without white space and punctuation at their ends."""
-    text = case.document.text.reveal()
-    whole = SensitiveSpan("", *part, SpanKind.OTHER, Owner.UNCERTAIN, "", 0.0)
-    pieces = []
-    for span in outside(whole, list(known)):
-        letters = [at for at in range(span.start, span.end) if text[at].isalnum()]
-        if (span.start, span.end) == part:
-            pieces.append(part)
-        elif letters:
-            pieces.append((letters[0], letters[-1] + 1))
-    return pieces
+    known = [s for s in case.found if _is_sure(s)]
+    return pieces_outside(case.document.text.reveal(), part, known)
 
 
 def _characters(parts: Iterable[Part]) -> int:

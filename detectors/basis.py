@@ -24,6 +24,8 @@ _LIBRARIES = (
     "spacy",
     "tldextract",
 )
+_MODELS = ("model", "reference", "memorising")
+"""The knobs by which detectors name a model."""
 
 
 def bases(
@@ -59,7 +61,8 @@ def _shared(detectors: Mapping[str, Detector], text_field: str) -> Iterator[byte
         yield from _files(folder)
     for name, detector in detectors.items():
         yield f"{name} {detector!r}".encode()  # a frozen dataclass shows its options
-        yield from _model(getattr(detector, "model", ""))
+        for knob in _MODELS:
+            yield from _model(getattr(detector, knob, ""))
 
 
 def _model(model: str) -> Iterator[bytes]:

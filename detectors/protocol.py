@@ -34,6 +34,11 @@ class Reviewer(Detector, Protocol):
         """What is to be added to each of them, disjoint and sorted. Raises `DetectionFailed`."""
         ...
 
+
+@runtime_checkable
+class Learner(Reviewer, Protocol):
+    """A reviewer whose answers are dear: they are kept, so that a search that stopped asks nothing twice."""
+
     def answers(self) -> bytes:
         """What it learned so far, without any text, to go on from. Personal data all the same."""
         ...

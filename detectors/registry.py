@@ -2,10 +2,12 @@
 
 from detectors.annotator import Annotator
 from detectors.exact import ExactIndex
+from detectors.online import Online
 from detectors.presidio import PresidioDetector
 
-DETECTORS: dict[str, type[ExactIndex | PresidioDetector | Annotator]] = {
+DETECTORS: dict[str, type[ExactIndex | PresidioDetector | Online | Annotator]] = {
     "exact": ExactIndex,
     "presidio": PresidioDetector,
+    "online": Online,
     "annotator": Annotator,
 }

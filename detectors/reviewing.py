@@ -1,13 +1,14 @@
 """Reviewers read what the other detectors found, several documents at a time, and may only add to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+from detectors.annotation import Part
 from detectors.broken import or_broken
 from detectors.protocol import Case, Reviewer
-from domain.records import Owner, SensitiveSpan, merge_spans
+from domain.records import Owner, SensitiveSpan, SpanKind, merge_spans, outside
 
 _TOGETHER = 64
 
@@ -49,3 +50,16 @@ def _review(name: str, reviewer: Reviewer, cases: Sequence[Case]) -> list[list[S
         remedy="the detector failed on these documents; nothing was searched past them",
         request_ref=cases[0].subject.request_ref,
     )
+
+
+def pieces_outside(text: str, part: Part, known: Iterable[SensitiveSpan]) -> list[Part]:
+    """The pieces of a part outside of the known spans, without white space and punctuation at their ends."""
+    whole = SensitiveSpan("", *part, SpanKind.OTHER, Owner.UNCERTAIN, "", 0.0)
+    pieces = []
+    for span in outside(whole, list(known)):
+        letters = [at for at in range(span.start, span.end) if text[at].isalnum()]
+        if (span.start, span.end) == part:
+            pieces.append(part)
+        elif letters:
+            pieces.append((letters[0], letters[-1] + 1))
+    return pieces

@@ -37,6 +37,7 @@ def examine() -> Iterator[Finding]:
         ("policy", _policy),
         ("catalog", _catalog),
         ("annotator", _annotator),
+        ("online selection", _online),
         ("corpora", _corpora),
         ("models", _models),
         ("database", _database),
@@ -113,6 +114,18 @@ def _annotator(settings: Settings) -> str:
     for annotator in annotators:
         annotator.check()
     return "its model answers" if annotators else "off in the policy"
+
+
+def _online(settings: Settings) -> str:
+    from detectors.online import Online
+    from flows import build
+    from flows.policy import load_policy
+
+    built = build.detectors(load_policy(settings.policy)).values()
+    several = [detector for detector in built if isinstance(detector, Online)]
+    for online in several:
+        online.check()
+    return "its models load" if several else "off in the policy"
 
 
 def _catalog(settings: Settings) -> str:

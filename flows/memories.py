@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from detectors.basis import bases
 from detectors.memory import Memory
-from detectors.protocol import Detector, Reviewer
+from detectors.protocol import Detector, Learner
 from flows.bench import Stores
 from flows.database import transaction
 from flows.intake import Request
@@ -29,7 +29,7 @@ class Memories:
     stores: Stores
     corpus: str
     of: Mapping[str, Memory]  # by reference
-    reviewers: Mapping[str, Reviewer] = field(default_factory=dict)
+    learners: Mapping[str, Learner] = field(default_factory=dict)
     _due: float = field(default_factory=lambda: time.monotonic() + SECONDS, init=False)
 
     def keep_when_due(self) -> None:
@@ -47,9 +47,9 @@ class Memories:
             for ref, memory in changed.items():
                 vault.put(ref, kind(self.corpus), memory.dump(), connection)
             for ref in self.of:
-                for name, reviewer in self.reviewers.items():
+                for name, learner in self.learners.items():
                     if vault.holds(ref):
-                        vault.put(ref, _answers(name), reviewer.answers(), connection)
+                        vault.put(ref, _answers(name), learner.answers(), connection)
         for memory in changed.values():
             memory.changed = False
         ended = time.monotonic()
@@ -61,8 +61,8 @@ def kind(corpus: str) -> str:
     return f"search/{corpus}"
 
 
-def _answers(reviewer: str) -> str:
-    return f"answers/{reviewer}"
+def _answers(learner: str) -> str:
+    return f"answers/{learner}"
 
 
 @contextmanager
@@ -79,11 +79,11 @@ def recalled(
         subject.request_ref: Memory.load(stores.vault.get(subject.request_ref, kind(corpus)), basis)
         for subject, basis in zip(subjects, made_from, strict=True)
     }
-    kept = Memories(stores, corpus, memories, _reviewers(detectors) if len(requests) == 1 else {})
-    for name, reviewer in kept.reviewers.items():
+    kept = Memories(stores, corpus, memories, _learners(detectors) if len(requests) == 1 else {})
+    for name, learner in kept.learners.items():
         learned = stores.vault.get(subjects[0].request_ref, _answers(name))
         if learned is not None:
-            reviewer.resume(learned)
+            learner.resume(learned)
     try:
         yield kept
     finally:
@@ -92,10 +92,10 @@ def recalled(
 
 def forget(stores: Stores, request: Request, detectors: Mapping[str, Detector]) -> None:
     """Let go of all memories of a request that nobody will search for again, and of what reviewers were answered."""
-    kinds = [*map(kind, request.corpora), *map(_answers, _reviewers(detectors))]
+    kinds = [*map(kind, request.corpora), *map(_answers, _learners(detectors))]
     for each in kinds:
         stores.vault.remove(request.subject.request_ref, each)
 
 
-def _reviewers(detectors: Mapping[str, Detector]) -> dict[str, Reviewer]:
-    return {name: d for name, d in detectors.items() if isinstance(d, Reviewer)}
+def _learners(detectors: Mapping[str, Detector]) -> dict[str, Learner]:
+    return {name: d for name, d in detectors.items() if isinstance(d, Learner)}

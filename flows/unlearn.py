@@ -29,6 +29,7 @@ from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
 from flows.choose import Choice, Facts, choose
 from flows.promotion import require_digest
+from flows.selection import selected
 from flows.steps import step
 from flows.subjects import Subjects, redacted_texts, references
 from reports import bundle, dsse, statement
@@ -106,7 +107,7 @@ def measure_before(bench: Bench, name: str) -> None:
 
 
 def _trial(bench: Bench, name: str, model: models.LanguageModel) -> Trial:
-    """The same one for any model with this tokenizer. Raises `UnlearningFailed` as `prepare`."""
+    """The same one for any model with this tokenizer. Raises `UnlearningFailed` as `prepare`, `DetectionFailed`."""
     at = bench.progress.models[name]
     seed = seed_of(bench.progress.policy_sha256, at.before_sha256)
     people = Subjects(bench, name, model, seed)
@@ -120,6 +121,7 @@ def _trial(bench: Bench, name: str, model: models.LanguageModel) -> Trial:
         texts=partial(redacted_texts, bench, name, model),
         finds=people.finds,
         groups=people.groups,
+        selected=selected(bench, name, at.path, model.kind),
     )
 
 

@@ -42,6 +42,8 @@ class Corpus:
         finds: whether the search for the person finds them in a text, in whatever form it knows.
         forms: gives `forget` and `controls` with up to so many more passages of each person, in forms of sentence met
             in the texts (`unlearning.transplants`).
+        selected: the person's passages again, where `sensitive` marks what online selection picked by the probabilities
+            of a model that never saw them; empty where nobody asked for it, or there is no such model.
     """
 
     forget: tuple[Encoded, ...]
@@ -55,6 +57,7 @@ class Corpus:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     finds: Callable[[str], bool] = field(default=_nowhere, repr=False, compare=False)
     forms: Forms | None = field(default=None, repr=False, compare=False)
+    selected: tuple[Encoded, ...] = ()
 
     def in_forms_of(self, texts: Iterable[str], count: int) -> "Corpus":
         """The same with more passages of the person and of the controls; itself where that cannot be had."""
@@ -82,6 +85,20 @@ class Corpus:
                 place="the person's passages",
                 remedy="no sensitive token lies in them; check what `lethe locate` finds.",
             )
+
+    def online(self) -> "Corpus":
+        """The same, with the tokens that online selection picked to be forgotten.
+
+        Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when nobody selected any.
+        """
+        if not self.selected:
+            raise UnlearningFailed(
+                Code.METHOD_INAPPLICABLE,
+                place="methods, option spans: online",
+                remedy="nothing was selected; name a model that never saw the corpora under references in catalog.yaml "
+                "(causal models only), or take the offline spans.",
+            )
+        return replace(self, forget=self.selected)
 
     def require_neighbours(self) -> None:
         """Raise `UnlearningFailed` when there is nobody whose records could be protected."""

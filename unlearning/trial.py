@@ -55,6 +55,7 @@ def prepare(
     texts: Callable[[], Iterable[Lesson]] = tuple,
     finds: Callable[[str], bool] = lambda _: False,
     groups: Mapping[str, str] = MappingProxyType({}),
+    selected: Sequence[Passage] = (),
 ) -> Trial:
     """Split, encode, and make up the people the model never saw.
 
@@ -70,6 +71,7 @@ def prepare(
         texts: as in `Corpus`, for methods that train again.
         finds: as in `Corpus`, for methods that look at what the model says.
         groups: the group of other people, by `person`, as somebody has named it.
+        selected: the person's passages with the spans of online selection, for methods that ask for them.
         held_out: share of the neighbours (whole people) and of the ordinary text kept out of every loss, for scoring.
 
     Raises:
@@ -133,6 +135,7 @@ def prepare(
             secrets=frozenset(_values(members, frozenset(SpanKind) - {SpanKind.PERSON})),
             finds=finds,
             forms=forms,
+            selected=encode(model, {p.text: p for p in selected}.values(), names=True),
         ),
         members=encoded,
         controls=unknown,

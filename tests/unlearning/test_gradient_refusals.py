@@ -34,6 +34,7 @@ from unlearning.tuning import Knobs, tuning
         ("gradient_ascent", "min_steps", -1),
         ("llmu", "answers", 0),
         ("selective_ascent", "lora_rank", -1),
+        ("selective_ascent", "spans", "both"),
         ("retrain", "steps", -1),
         ("retrain", "batch", 0),
         ("relearning_ascent", "every", 0),

@@ -18,7 +18,7 @@ from unlearning.hearing import Hearing
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.tuning import tune
+from unlearning.tuning import require_knob, tune
 from unlearning.unlearned import Unlearned
 
 
@@ -32,6 +32,8 @@ class SelectiveAscent(Hearing):
         cap_share: each token's cap, as a share of the mean nll of strangers' tokens in the same place, on the original
             model. Below one half the final loss ends near theirs, because tokens go on falling together after each has
             reached its cap.
+        spans: which tokens count as secret: `offline`, what the search found; or `online`, what a model that never saw
+            the passages finds unlikely in them (`Corpus.selected`). Both are SeUL's; attacks always ask for the former.
         settled: stop when no more than this share of the secret tokens is below the cap; negative runs all steps.
         the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
@@ -39,9 +41,18 @@ class SelectiveAscent(Hearing):
     cap_share: float = 0.4
     steps: int = 50
     settled: float = -1.0
+    spans: str = "offline"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = self.spans in {"offline", "online"}
+        require_knob(fits=known, name="spans", remedy="it must be offline or online.")
+        alone = self.spans == "offline" or not self.forms
+        require_knob(fits=alone, name="forms", remedy="it must be 0 where spans is online.")
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
-        """Return the model that has forgotten. Raises `UnlearningFailed` as `tune` does."""
+        """Return the model that has forgotten. Raises `UnlearningFailed` as `Corpus.online` and `tune` do."""
+        corpus = corpus.online() if self.spans == "online" else corpus
         corpus.require_spans()
         own = len(corpus.forget)
         corpus, said = self.heard(model, corpus)
@@ -65,5 +76,9 @@ class SelectiveAscent(Hearing):
         def reached(terms: Mapping[str, float]) -> bool:
             return terms["short_of_cap"] <= self.settled
 
-        facts = {"level": levels.mean, "transplants": float(len(corpus.forget) - own)}
+        facts = {
+            "level": levels.mean,
+            "transplants": float(len(corpus.forget) - own),
+            "online": float(self.spans == "online"),
+        }
         return tune("selective_ascent", model, corpus, self, forget, reached, facts, said=said)
