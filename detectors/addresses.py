@@ -37,6 +37,7 @@ _SAME: tuple[tuple[str, ...], ...] = (
     ("southwest", "sw"),
 )
 """Words that stand for each other, after USPS Publication 28, appendices B and C."""
+STREET_WORDS = frozenset(word for several in _SAME for word in several)
 
 STATES: dict[str, str] = dict(
     pair.split(":")

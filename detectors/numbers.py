@@ -11,6 +11,7 @@ from domain.records import SpanKind
 _GAP = r"(?:\\?[\s().\-/]){0,3}"
 _AT = r"\s?(?:\\?@|%40|[\[({]\s?at\s?[\])}])\s?"
 _DOT = r"(?:\\?\.|\s?[\[({]\s?dot\s?[\])}]\s?)"
+_LOCAL_DOT = _DOT.replace(r"\\?", r"\\*", 1)  # as many escapes as there are
 _SHORTEST_PHONE = 7  # subscriber numbers shorter than this are ordinary numbers
 _SHORTEST_RECORD = 6  # shorter record numbers occur by chance
 
@@ -25,11 +26,13 @@ def email_forms(value: str) -> list[Form]:
         return [
             Form(SpanKind.EMAIL, rf"(?<!\w){re.escape(written)}(?!\w)", 0.9, loose=plain(written))
         ]
-    body = "".join(c if c.isalnum() else r"\\*" + re.escape(c) for c in local)
+    body = "".join(
+        c if c.isalnum() else _LOCAL_DOT if c == "." else r"\\*" + re.escape(c) for c in local
+    )
     host = _DOT.join(re.escape(label).replace(r"\-", r"\\?-") for label in domain.split("."))
     pattern = rf"(?<![^\W_])(?<![.+\-_]){body}(?:\\?\+[\w.\-]+)?{_AT}{host}(?!\w|-\w|\.\w)"
     anchor = max(re.split(r"[^a-z0-9]+", local), key=len)
-    names = " +".join(plain(local).split())
+    names = " +(?:dot +)?".join(" +".join(plain(p).split()) for p in local.split("."))
     hosts = " +(?:dot +)?".join(" +".join(plain(p).split()) for p in domain.split("."))
     loose = rf" {names} (?:[^\x00]* )?(?:40)?{hosts} "
     return [Form(SpanKind.EMAIL, pattern, 1.0, anchor=anchor, loose=loose)]

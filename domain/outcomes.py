@@ -244,11 +244,23 @@ class FileDigest:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """How many made-up people's planted data a search found, in all and by what they were.
+
+    The kinds are those of `IdentifierKind`, for what the request names, and "beside" for data that it does not name.
+    """
+
+    found: Estimate
+    by_kind: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
 class CorpusErasure:
     """What was found in one corpus and taken out of its redacted copy.
 
     `after_sha256` is the digest of the copy's manifest. `before_hmac` commits to the original under the request's own
-    key, which is later destroyed: a plain hash of the original could be guessed back.
+    key, which is later destroyed: a plain hash of the original could be guessed back. `recall` is None where nobody
+    measured it.
     """
 
     name: str
@@ -261,6 +273,7 @@ class CorpusErasure:
     before_hmac: str
     files: tuple[FileDigest, ...]
     seconds: float
+    recall: Recall | None = None
 
 
 @dataclass(frozen=True, slots=True)

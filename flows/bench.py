@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from domain.outcomes import CorpusErasure
+from domain.outcomes import CorpusErasure, Recall
 from domain.secrecy import Secret
 from flows.catalog import Catalog, load_catalog
 from flows.checkpoint import Checkpoint
@@ -122,6 +122,7 @@ class Bench:
     leases: Leases
     held: dict[str, Lease] = field(default_factory=dict)
     located: dict[str, "Located"] = field(default_factory=dict)
+    recall: dict[str, Recall | None] = field(default_factory=dict)  # of the search, by corpus
     seconds: dict[str, float] = field(default_factory=dict)  # of the search, by corpus
     corpora: list[CorpusErasure] = field(default_factory=list)
     models: tuple[str, ...] = ()  # those that this run works on

@@ -38,6 +38,14 @@ class Retention(Strict):
     request_days: int = Field(ge=0, le=3650)
 
 
+class Recall(Strict):
+    """How many data of made-up people are planted beside each corpus, to see how many the search finds; 0: none are,
+    and the report says that nobody measured it.
+    """
+
+    planted: int = Field(ge=0, le=100_000)
+
+
 class Redaction(Strict):
     """What stands in the corpus copy where the person's data stood."""
 
@@ -117,6 +125,7 @@ class Policy(Strict):
     deadlines: Deadlines
     retention: Retention
     detectors: dict[Word, Options] = Field(min_length=1)
+    recall: Recall = Recall(planted=0)
     redaction: Redaction
     comparison: Comparison
     methods: Methods

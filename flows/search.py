@@ -5,6 +5,7 @@ run of each request finds it again by the digests of what was read (`memories`):
 """
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,14 @@ from dataclasses import replace
 from detectors.corpus import CorpusFiles, open_corpus
 from detectors.locate import Located, search
 from detectors.protocol import Detector
+from detectors.recall import Texts, measure
 from detectors.redact import RedactedCopy, commitment, redact, verify_redaction
 from domain.errors import Code, DetectionFailed, ErasureError, Unavailable
 from domain.lifecycle import Event
 from domain.log import log
 from domain.outcomes import CorpusErasure
 from flows import progress
-from flows.bench import Bench, Stores, open_stores
+from flows.bench import Bench, Stores, open_stores, seed_of
 from flows.copies import Copies, require_same_shape
 from flows.intake import Request, load_request
 from flows.memories import recalled
@@ -66,9 +68,15 @@ def _search_for_all(
 
 
 def search_corpus(
-    stores: Stores, requests: Sequence[Request], detectors: Mapping[str, Detector], name: str
+    stores: Stores,
+    requests: Sequence[Request],
+    detectors: Mapping[str, Detector],
+    name: str,
+    texts: Texts | None = None,
 ) -> list[Located]:
-    """Search one corpus for these requests, all together, on from what the vault holds of earlier searches."""
+    """Search one corpus for these requests, all together, on from what the vault holds of earlier searches; `texts`
+    draws from what goes by.
+    """
     entry = stores.catalog.corpus(name)
     files = open_corpus(entry.path, entry.text_field)
     with recalled(stores, requests, detectors, name) as memories:
@@ -78,17 +86,24 @@ def search_corpus(
             memories.keep_when_due()
 
         subjects = [request.subject for request in requests]
-        found = search(files.batches(), subjects, detectors, advance, list(memories.of.values()))
+        batches = files.batches() if texts is None else texts.watched(files.batches())
+        found = search(batches, subjects, detectors, advance, list(memories.of.values()))
     log("corpus_searched", corpus=name, documents=found[0].documents, count=len(requests))
     return found
 
 
 @step("locate", broken=DetectionFailed)
 def locate_corpus(bench: Bench, name: str) -> int:
-    """Search one corpus and return how many spans of the person it holds."""
-    started = time.monotonic()
-    [located] = search_corpus(bench.stores, [bench.request], bench.detectors, name)
+    """Search one corpus, measure how much such a search finds, and return how many spans of the person it holds."""
+    started, planted = time.monotonic(), bench.policy.recall.planted
+    texts = Texts(random.Random(seed_of(bench.policy.sha256(), bench.ref, name)))
+    watched = texts if planted else None
+    [located] = search_corpus(bench.stores, [bench.request], bench.detectors, name, watched)
     bench.located[name] = located
+    mine = {passage.ref for passage in located.passages}
+    bench.recall[name] = measure(
+        bench.request.subject, bench.detectors, texts.drawn(planted, mine), planted, texts.order
+    )
     bench.seconds[name] = time.monotonic() - started
     log("corpus_located", request=bench.ref, corpus=name, spans=len(located.spans))
     return len(located.spans)
@@ -153,6 +168,7 @@ def redact_corpus(bench: Bench, name: str) -> None:
             copy.before_hmac,
             copy.files,
             bench.seconds[name] + time.monotonic() - started,
+            bench.recall.get(name),
         )
     )
 

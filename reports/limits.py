@@ -71,6 +71,14 @@ LIMITS = MappingProxyType(
             "request in their usual written forms, and patterns near them. Nicknames, descriptions "
             "and spelling mistakes can be missed."
         ),
+        "recall_not_measured": (
+            "How much the search finds was not measured. What it missed is still in the corpus and may be in the model."
+        ),
+        "recall_of_lookalikes": (
+            "The share that the search finds was measured on made-up people with data of the same form, in the ways of "
+            "writing and the sentences that Lethe knows how to make, without the language model that may read along. "
+            "For other ways of writing it is a guess. It is not the share of this person that was found."
+        ),
         "membership_weak": (
             "Membership tests on one person are weak: the groups are small and differ in more than "
             "membership. An AUC near 0.5 shows that this test cannot tell, and a value far below "
@@ -113,6 +121,9 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
     codes = {"copies_not_searched", "detectors_miss", "no_outside_time", "same_key"}
     if any(corpus.uncertain for corpus in case.corpora):
         codes.add("uncertain_spans")
+    measured = {corpus.recall is not None for corpus in case.corpora}
+    codes |= {"recall_of_lookalikes"} if True in measured else set()
+    codes |= {"recall_not_measured"} if measured != {True} else set()
     if not case.models:
         return tuple(sorted(codes))
     codes |= {

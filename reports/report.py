@@ -19,17 +19,19 @@ from domain.outcomes import (
     Estimate,
     ModelErasure,
     Outcome,
+    Recall,
     deletion,
     in_service,
 )
 from reports import charts, words
 from reports.commands import COMMANDS
 from reports.edited import Picture, picture
-from reports.figures import count, percent, plain
+from reports.figures import count, headline, interval, percent, plain
 from reports.guard import words_of
 from reports.limits import LIMITS, limits_for
 from reports.measured import (
     Bearing,
+    Cell,
     Cost,
     Group,
     bearings,
@@ -105,12 +107,28 @@ def render(case: CaseFile) -> str:
         ground=words.say(words.GROUNDS, case.ground),
         timeline=_timeline(case),
         sections=[_section(model) for model in case.models],
+        recalled=_recalled(case),
         limits=[(code, LIMITS.get(code, "")) for code in _limit_codes(case)],
         commands=COMMANDS,
         styles=charts,
         digests=digests,
         width=max(len(label) for label, _ in digests),
     )
+
+
+def _recalled(case: CaseFile) -> list[tuple[str, Cell | None, list[tuple[str, str]]]]:
+    """What was found of what was planted beside each corpus, in all and by kind; empty where nobody planted."""
+    if all(corpus.recall is None for corpus in case.corpora):
+        return []
+    return [(corpus.name, *_found(corpus.recall)) for corpus in case.corpora]
+
+
+def _found(recall: Recall | None) -> tuple[Cell | None, list[tuple[str, str]]]:
+    if recall is None:
+        return None, []
+    kinds = [(k, headline(e, "", proportion=True)) for k, e in sorted(recall.by_kind.items())]
+    all_of_it = (show(recall.found, "", proportion=True) for show in (headline, interval))
+    return Cell(*all_of_it), kinds
 
 
 def own_words() -> frozenset[str]:

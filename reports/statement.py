@@ -26,6 +26,7 @@ from domain.outcomes import (
     Layer,
     ModelErasure,
     Outcome,
+    Recall,
     Score,
     Verdict,
     carries_a_pass,
@@ -382,9 +383,20 @@ def _corpus(corpus: CorpusErasure) -> Json:
         "spans": corpus.spans,
         "uncertain": corpus.uncertain,
         "byKind": dict(corpus.by_kind),
+        "recall": _recall(corpus.recall),
         "manifestAfter": {"sha256": digest_of(corpus.after_sha256)},
         "manifestBefore": {"hmacSha256": digest_of(corpus.before_hmac)},
         "seconds": decimal(corpus.seconds),
+    }
+
+
+def _recall(recall: Recall | None) -> Json:
+    if recall is None:
+        return None
+    return {
+        "method": "planted-lookalikes",
+        "found": _estimate(recall.found),
+        "byKind": {kind: _estimate(found) for kind, found in recall.by_kind.items()},
     }
 
 

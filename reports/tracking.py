@@ -179,7 +179,11 @@ def _metrics(case: CaseFile) -> list[Metric]:
         for attempt in model.attempts:
             if attempt.after is not None:
                 found += _numbers(f"{model.name}.attempt-{attempt.number}", attempt.after)
-    found += [(f"corpus.{c.name}.spans", float(c.spans)) for c in case.corpora]
+    for corpus in case.corpora:
+        found.append((f"corpus.{corpus.name}.spans", float(corpus.spans)))
+        if corpus.recall is not None:
+            found.append((f"corpus.{corpus.name}.recall", corpus.recall.found.value))
+            found.append((f"corpus.{corpus.name}.recall.low95", corpus.recall.found.low))
     # MLflow reads infinity back as 1.8e308; such numbers stay in the signed statements only
     return [Metric(name, value, 0, 0) for name, value in found if isfinite(value)]
 

@@ -478,6 +478,19 @@ KINDS = MappingProxyType(
     }
 )
 
+RECALLED = MappingProxyType(
+    {
+        "name": "name",
+        "alias": "other name",
+        "email": "e-mail address",
+        "phone": "phone number",
+        "address": "postal address",
+        "birth_date": "birth date",
+        "record_id": "record number",
+        "beside": "data beside the name that the request does not give",
+    }
+)
+
 
 def say(table: MappingProxyType[str, str], code: str) -> str:
     """The words of a code, or the code with its underscores as spaces."""

@@ -175,6 +175,7 @@ def build(folder: Path) -> World:
     }
     policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
     policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
+    policy["recall"] = {"planted": 30}
     policy["attacks"] = {"extraction": {}, "exposure": {}}
     policy["methods"]["order"] = [
         {"name": "loo_ensemble"},  # no teachers: fails, and the next is tried
