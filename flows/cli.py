@@ -114,7 +114,7 @@ def locate(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Search the request's corpora and count what belongs to the person. Changes nothing."""
+    """Search the request's corpora and count what belongs to the person. Changes neither corpus nor model."""
     from flows import desk
 
     with console.moving(ref, as_json):

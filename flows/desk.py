@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import Code, RequestRejected
-from domain.lifecycle import Event
+from domain.lifecycle import ENDED, Event
 from flows.bench import Paths, Stores, open_stores
 from flows.intake import check_reference, file_request, load_request, read_request
 from flows.ledger import Entry, Payload
 
 if TYPE_CHECKING:  # unlearning takes seconds to import
+    from detectors.locate import Located
     from unlearning.recipe import Recipe
 
 Row = dict[str, Any]
@@ -98,48 +99,53 @@ def withdraw(ref: str) -> Row:
 
 
 def find(ref: str, *, reveal: bool) -> list[Row]:
-    """Search the corpora of a request; with `reveal`, the text of every span as well."""
-    from detectors.corpus import open_corpus
-    from detectors.locate import search
-    from flows import build, progress
+    """Search the corpora of a request, on from what earlier searches found; with `reveal`, the text of every span too.
 
-    rows = []
+    What it finds is remembered for the request's run, but for one that has ended: nobody will search for that again.
+    """
+    from flows import build
+    from flows.memories import forget
+    from flows.search import search_corpus
+
     with open_stores("desk") as stores:
         request = load_request(ref, stores.vault)
         detectors = build.detectors(stores.policy)
-        for name in request.corpora:
-            entry = stores.catalog.corpus(name)
-            files = open_corpus(entry.path, entry.text_field)
-            [found] = search(
-                files.batches(),
-                [request.subject],
-                detectors,
-                lambda done: progress.advance("locate", done),
-            )
-            row: Row = {
-                "corpus": name,
-                "documents": found.documents,
-                "candidates": found.candidates,
-                "spans": len(found.spans),
-                "uncertain": found.uncertain,
-                "others": len(found.others),
-                "by_kind": dict(sorted(Counter(s.kind.value for s in found.spans).items())),
-            }
-            if reveal:
-                row["texts"] = [
-                    {
-                        "document": span.document,
-                        "start": span.start,
-                        "end": span.end,
-                        "kind": span.kind.value,
-                        "detector": span.detector,
-                        "text": passage.text.reveal()[span.start : span.end],
-                    }
-                    for passage in found.passages
-                    for span in passage.spans
-                ]
-            rows.append(row)
+        try:
+            rows = [
+                _located(name, search_corpus(stores, [request], detectors, name)[0], reveal=reveal)
+                for name in request.corpora
+            ]
+        finally:
+            if stores.ledger.status(ref) in ENDED:
+                forget(stores, request, detectors)
     return rows
+
+
+def _located(name: str, found: "Located", *, reveal: bool) -> Row:
+    """What a search of one corpus found, in numbers; with `reveal`, with the texts."""
+    row: Row = {
+        "corpus": name,
+        "documents": found.documents,
+        "candidates": found.candidates,
+        "spans": len(found.spans),
+        "uncertain": found.uncertain,
+        "others": len(found.others),
+        "by_kind": dict(sorted(Counter(s.kind.value for s in found.spans).items())),
+    }
+    if reveal:
+        row["texts"] = [
+            {
+                "document": span.document,
+                "start": span.start,
+                "end": span.end,
+                "kind": span.kind.value,
+                "detector": span.detector,
+                "text": passage.text.reveal()[span.start : span.end],
+            }
+            for passage in found.passages
+            for span in passage.spans
+        ]
+    return row
 
 
 def erase(ref: str) -> Row:

@@ -16,7 +16,7 @@ from domain.errors import Code, RequestRejected
 from domain.lifecycle import Event
 from domain.records import Identifier, IdentifierKind
 from domain.secrecy import Secret
-from flows import build, memories
+from flows import build, desk, memories
 from flows.bench import Bench, Stores, open_stores
 from flows.intake import file_request, load_request, read_request
 from flows.lease import Leases
@@ -261,3 +261,18 @@ def test_a_long_write_makes_the_next_one_late(filed, stores, monkeypatch):
     kept = memories.Memories(stores, "letters", {})
     kept.keep()
     assert kept._due == 14 + 7 / memories.SHARE
+
+
+def test_locate_goes_on_from_what_is_remembered_and_remembers_nothing_of_an_ended_request(
+    filed, stores, looked
+):
+    ref = filed(NAMES[0])
+    assert desk.find(ref, reveal=False)[0]["spans"] == 20
+    assert looked.texts == 100
+    assert len(desk.find(ref, reveal=True)[0]["texts"]) == 20
+    assert run_of(stores, ref).spans == 20
+    assert looked.texts == 100
+    for event in (Event.LOCATED, Event.EVIDENCED, Event.NO_MATCH):
+        stores.ledger.append(ref, event)
+    desk.find(ref, reveal=False)
+    assert stores.vault.get(ref, memories.kind("letters")) is None
