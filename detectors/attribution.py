@@ -40,6 +40,8 @@ def attribute(
     free = merge_spans(replace(f, owner=Owner.UNCERTAIN) for f in new)
     layout = Layout(text)
     people = cast(layout, own, free)
+    if not free and not any(person > SUBJECT for person in people.owners):
+        return merge_spans(own)  # nobody else whose it could be
     secrets = sorted(s for s in (*own, *free) if s.kind is not SpanKind.PERSON)
     scene, doubted = Scene(layout, people, secrets), people.doubted
     decided = {f: strongest(evidence(scene, f), doubted) for f in secrets}  # 2

@@ -100,10 +100,10 @@ def _add(people: Cast, text: str, span: SensitiveSpan) -> None:
 
 def _add_titled(people: Cast, text: str, things: Sequence[SensitiveSpan]) -> None:
     """Family names behind a form of address, where nobody is known to have them."""
-    taken = {place for f in things for place in range(f.start, f.end)}
     for match in _TITLED.finditer(text):
-        words = words_of(match[1])
-        free = not people.mentions.touching(*match.span(1)) and match.start(1) not in taken
+        words, at = words_of(match[1]), match.start(1)
+        taken = any(thing.start <= at < thing.end for thing in things)
+        free = not taken and not people.mentions.touching(*match.span(1))
         if words and free and not people.fitting(words):
             people.add(words, [match.span(1)], Owner.OTHER)
 
@@ -112,6 +112,8 @@ def _believe(people: Cast, layout: Layout) -> None:
     """Names by their looks alone are people where something says so: a sure name stands beside them
     in a list or between the same marks, a part of them comes again, or an e-mail address has them.
     """
+    if not people.doubted:
+        return
     text, mentions = layout.text, people.mentions.all
     signs = [_marks(layout, mention) for mention in mentions]
     again = Counter(fold(w).text for w in WORD.findall(text) if w[0].isupper())
@@ -169,19 +171,21 @@ def _add_parts(people: Cast, text: str, taken: Sequence[SensitiveSpan]) -> None:
     """Given and family names by themselves, outside of everything found: whose they are, if one
     person's. In a longer name they are somebody else's.
     """
-    covered = {place for s in taken for place in range(s.start, s.end)}
     alone: list[tuple[Place, str]] = []
     for match in WORD.finditer(text):
         word = _POSSESSIVE.sub("", match.group())
         place = (match.start(), match.start() + len(word))
-        known = len(word) >= _SHORTEST and people.fitting([fold(word).text])
-        if not known or place[0] in covered or people.mentions.touching(*place):
+        folded = word.lower() if word.isascii() else fold(word).text
+        if len(word) < _SHORTEST or not people.fitting([folded]):
+            continue
+        covered = any(span.start <= place[0] < span.end for span in taken)
+        if covered or people.mentions.touching(*place):
             continue
         if word[0] not in UPPER and not _is_marked(text, match):
             continue
         longer = _longer(people, text, *place)
         if longer is None:
-            alone.append((place, fold(word).text))
+            alone.append((place, folded))
         else:
             people.add(words_of(text[slice(*longer)]), [longer], Owner.OTHER)
     for place, word in alone:

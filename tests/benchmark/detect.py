@@ -10,17 +10,23 @@ machine that does other work they are an upper bound, so read the ratios. Exits 
 
 import argparse
 import json
+import random
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from detectors import recall
 from detectors.exact import ExactIndex
 from detectors.locate import Located, search
 from detectors.presidio import EMBEDDED, NAMES, PresidioDetector
+from domain.intervals import rate
 from domain.records import Document, IdentifierKind, Subject
 from tests.benchmark import detect_mixed as mixed
+from tests.benchmark import detect_online as online
 from tests.benchmark import detect_people as people
 from tests.benchmark import detect_pii as pii
 from tests.benchmark import detect_speed as speed
@@ -56,13 +62,16 @@ def main() -> int:
         )
     OUT.parent.mkdir(parents=True, exist_ok=True)
     out = OUT.with_stem(f"{OUT.stem}-{arguments.only}") if arguments.only else OUT
-    report: dict[str, Any] = {"pii": {}, "lume": {}, "tofu": {}, "mixed": {}, "throughput": {}}
+    report: dict[str, Any] = {
+        name: {} for name in ("pii", "lume", "tofu", "mixed", "recall", "online", "throughput")
+    }
     measured: dict[str, float] = {}
     for part in [arguments.only] if arguments.only else PARTS:
         measured |= PARTS[part](report, arguments)
     out.write_text(json.dumps(report, indent=2) + "\n")
-    print("\n| goal | bound | measured | met |\n|---|---|---|---|")
     missed = 0
+    if measured:
+        print("\n| goal | bound | measured | met |\n|---|---|---|---|")
     for name, value in measured.items():
         met = value <= GOALS[name] if name == "others touched" else value >= GOALS[name]
         missed += not met
@@ -173,6 +182,59 @@ def _row(corpus: str, label: str, outcome: people.Outcome) -> None:
     )
 
 
+def _recall(report: dict[str, Any], _: argparse.Namespace) -> dict[str, float]:
+    """What the estimate by planted look-alikes says for some people of LUME, and what it costs."""
+    detectors = {"exact": ExactIndex(), "presidio": PresidioDetector()}
+    documents, everybody = people.lume(DATA)
+    texts = [document.text.reveal() for document in documents]
+    print(
+        "\n| request names | people | planted | found | share (95 %) | least found by kind | seconds for one person |"
+        "\n|---|---|---|---|---|---|---|"
+    )
+    for label, known in {"everything": tuple(people.KINDS.values()), "name": ()}.items():
+        hits, trials = Counter[str](), Counter[str]()
+        asked = everybody[:: len(everybody) // 8][:8]
+        started = time.process_time()
+        for n, person in enumerate(asked):
+            drawn = recall.measure(
+                person.subject(f"lume-{n}", *known), detectors, texts, 300, random.Random(n)
+            )
+            if drawn is None:
+                sys.exit("make bench-detect: a LUME person has no lookalike")
+            for kind, found in drawn.by_kind.items():
+                hits[kind] += found.hits or 0
+                trials[kind] += found.trials
+        seconds = (time.process_time() - started) / len(asked)
+        whole = rate(hits.total(), trials.total())
+        kinds = {kind: rate(hits[kind], trials[kind]) for kind in trials}
+        least = min(kinds, key=lambda kind: kinds[kind].value)
+        print(
+            f"| {label} | {len(asked)} | {whole.trials} | {whole.hits} | {whole.value:.3f} ({whole.low:.3f} to "
+            f"{whole.high:.3f}) | {least} {kinds[least].value:.3f} | {seconds:.2f} |",
+            flush=True,
+        )
+        report["recall"] |= {
+            label: {"all": asdict(whole)} | {k: asdict(e) for k, e in kinds.items()}
+        }
+    return {}
+
+
+def _online(report: dict[str, Any], _: argparse.Namespace) -> dict[str, float]:
+    """Which share of the sensitive tokens each choice of model finds."""
+    print(
+        "\n| scored by | sensitive tokens found | precision | with whole words | precision |"
+        "\n|---|---|---|---|---|"
+    )
+    for name, share in online.measure().items():
+        report["online"][name] = asdict(share)
+        print(
+            f"| {name} | {share.token_recall:.2f} | {share.token_precision:.2f} | {share.recall:.2f} "
+            f"| {share.precision:.2f} |",
+            flush=True,
+        )
+    return {}
+
+
 def _index(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
     """The index for one, 100 and 1,000 people."""
     documents, everybody = people.lume(DATA)
@@ -242,6 +304,8 @@ PARTS: dict[str, Callable[[dict[str, Any], argparse.Namespace], dict[str, float]
     "pii": _pii,
     "people": _people,
     "mixed": _mixed,
+    "recall": _recall,
+    "online": _online,
     "index": _index,
     "presidio": _presidio,
 }
