@@ -29,7 +29,7 @@ def lookalike(subject: Subject, ref: str, order: random.Random) -> Subject | Non
     table = {
         **_exchanged("aeiou", order),
         **_exchanged("bcdfghjklmnpqrstvwxyz", order),
-        **_exchanged("123456789", order),
+        **_exchanged("0123456789", order),
     }
     made = []
     for identifier in subject.identifiers:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from detectors import attribution
 from detectors.attribution import attribute
 from detectors.cast import UNKNOWN
 from detectors.cues import strongest
@@ -261,3 +262,16 @@ def _new(own, found):
 
 def _covered(spans):
     return {place for span in spans for place in range(span.start, span.end)}
+
+
+def test_where_nobody_else_is_named_no_evidence_is_looked_for(monkeypatch):
+    def asked(*_):
+        raise LookupError
+
+    monkeypatch.setattr(attribution, "evidence", asked)
+    alone = document("Maren Tolvik, born 4 March 1987, wrote again; her mother was born in March.")
+    own = ExactIndex().find(alone, MAREN_ONLY)
+    assert attribute(alone, own, []) == own
+    both = document(f"{alone.text.reveal()} Mr Aske was born on 4 March 1987.")
+    with pytest.raises(LookupError):
+        attribute(both, ExactIndex().find(both, MAREN_ONLY), [])
