@@ -21,8 +21,12 @@ from domain.intervals import rate
 from domain.outcomes import Recall
 from domain.records import SensitiveSpan, Subject
 
-_PEOPLE = 8  # made-up people
-_BATCHES = 4  # of the corpus from which the texts are taken
+_PEOPLE, _EACH = (
+    8,
+    20,
+)  # made-up people at most, and data for which another one is made up: each costs an index
+_BATCHES, _OF_EACH = 64, 64  # of the corpus from which texts are taken, and so many texts of each
+_LONGEST = 10_000  # characters of a text that are kept
 
 
 @dataclass(repr=False)
@@ -35,31 +39,36 @@ class Texts:
     """
 
     order: random.Random
-    _kept: list[Batch] = field(default_factory=list, init=False)
+    _kept: list[list[tuple[str, str]]] = field(default_factory=list, init=False)
     _passed: int = field(default=0, init=False)
 
     def watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; some of them, each as likely, are held on to."""
+        """The same batches; of some of them, each as likely, a few texts are kept with their references."""
         for batch in batches:
-            self._passed += 1
-            if len(self._kept) < _BATCHES:
-                self._kept.append(batch)
-            elif (place := self.order.randrange(self._passed)) < _BATCHES:
-                self._kept[place] = batch
             yield batch
+            self._passed += 1
+            full = len(self._kept) == _BATCHES
+            place = self.order.randrange(self._passed) if full else len(self._kept)
+            if place < _BATCHES:
+                self._kept[place : place + 1] = [self._some(batch)]
 
-    def drawn(self, count: int, without: Collection[str]) -> list[str]:
-        """Up to `count` texts of these batches, none of the documents `without`."""
-        kept: list[tuple[str, str]] = []
-        passed = 0
-        for batch in self._kept:
-            for piece in batch.slices():
-                for place, text in enumerate(piece.texts):
-                    passed += 1
-                    at = len(kept) if len(kept) < count else self.order.randrange(passed)
-                    if at < count and text.strip():
-                        kept[at : at + 1] = [(piece.document(place).ref, text)]
-        return [text for ref, text in kept if ref not in without]
+    def _some(self, batch: Batch) -> list[tuple[str, str]]:
+        """Pieces of texts of the first slice, which is parsed once more; the others are left alone."""
+        first = next(batch.slices(), None)
+        if first is None:
+            return []
+        places = self.order.sample(range(len(first.texts)), min(_OF_EACH, len(first.texts)))
+        found = []
+        for place in places:
+            text = first.texts[place]
+            start = self.order.randrange(max(1, len(text) - _LONGEST))
+            if piece := text[start : start + _LONGEST].strip():
+                found.append((first.document(place).ref, piece))
+        return found
+
+    def drawn(self, without: Collection[str]) -> list[str]:
+        """What was kept, but for the documents `without`."""
+        return [text for several in self._kept for ref, text in several if ref not in without]
 
 
 def measure(
@@ -74,7 +83,8 @@ def measure(
     None where nothing can be measured: nothing is to be planted, there is no text, or an identifier has neither a Latin
     letter nor a digit that could be exchanged. Raises as `search`.
     """
-    drawn = [lookalike(subject, f"lookalike-{n}", order) for n in range(_PEOPLE)]
+    several = min(_PEOPLE, 1 + count // _EACH)
+    drawn = [lookalike(subject, f"lookalike-{n}", order) for n in range(several)]
     people = [person for person in drawn if person is not None]
     if not count or not texts or not people:
         return None

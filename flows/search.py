@@ -102,7 +102,7 @@ def locate_corpus(bench: Bench, name: str) -> int:
     bench.located[name] = located
     mine = {passage.ref for passage in located.passages}
     bench.recall[name] = measure(
-        bench.request.subject, bench.detectors, texts.drawn(planted, mine), planted, texts.order
+        bench.request.subject, bench.detectors, texts.drawn(mine), planted, texts.order
     )
     bench.seconds[name] = time.monotonic() - started
     log("corpus_located", request=bench.ref, corpus=name, spans=len(located.spans))

@@ -8,10 +8,11 @@ from datetime import date
 import phonenumbers
 import pytest
 
-from detectors import written
+from detectors import reading, recall, written
 from detectors.corpus import open_corpus
 from detectors.exact import ExactIndex
 from detectors.folding import fold
+from detectors.locate import search
 from detectors.lookalikes import lookalike
 from detectors.planting import BESIDE, plant
 from detectors.recall import Texts, measure
@@ -184,20 +185,36 @@ def test_reviewers_are_not_asked_about_nobody(maren):
 
 
 def test_texts_are_drawn_from_what_goes_by_without_those_about_the_person(tmp_path, monkeypatch):
-    from detectors import reading
-
     monkeypatch.setattr(reading, "PART", 200)
     rows = [f'{{"text": "row {n} of the corpus"}}\n' for n in range(200)]
     (tmp_path / "a.jsonl").write_text("".join(rows))
     files = open_corpus(str(tmp_path))
+    monkeypatch.setattr(recall, "_BATCHES", 4)
     texts = Texts(random.Random(1))
     passed = list(texts.watched(files.batches()))
     assert [b.digest for b in passed] == [b.digest for b in files.batches()]
     assert len(passed) > 20
-    drawn = texts.drawn(30, {"a.jsonl#7"})
-    assert 0 < len(drawn) <= 30
-    assert len({*drawn}) == len(drawn)
-    assert "row 6 of the corpus" not in drawn
-    places = [int(text.split()[1]) for text in Texts.drawn(texts, 1000, set())]
-    assert len(places) == sum(b.count for b in texts._kept) < 60
+    drawn = texts.drawn(set())
+    assert len({*drawn}) == len(drawn) == len(texts.drawn({"a.jsonl#0"}))
+    places = [int(text.split()[1]) for text in drawn]
+    assert 4 < len(places) < 60
     assert max(places) - min(places) > 60  # not the beginning alone
+    assert len(texts.drawn({f"a.jsonl#{places[0] + 1}"})) == len(drawn) - 1
+
+
+def test_a_corpus_of_one_part_and_one_of_many_files_give_their_texts(tmp_path):
+    one, many = tmp_path / "one.jsonl", tmp_path / "many"
+    one.write_text("".join(f'{{"text": "row {n}"}}\n' for n in range(30)) + '{"text": " "}\n')
+    many.mkdir()
+    for n in range(30):
+        (many / f"{n}.txt").write_text(f"file {n} " + "word " * 5000)
+    for path, longest in ((one, 10), (many, 10_000)):
+        texts = Texts(random.Random(1))
+        search(
+            texts.watched(open_corpus(str(path)).batches()),
+            [person(name="A B")],
+            {"exact": ExactIndex()},
+        )
+        drawn = texts.drawn(set())
+        assert len(drawn) == 30
+        assert 0 < max(map(len, drawn)) <= longest
