@@ -84,7 +84,7 @@ def measure(
     letter nor a digit that could be exchanged. Raises as `search`.
     """
     several = min(_PEOPLE, 1 + count // _EACH)
-    drawn = [lookalike(subject, f"lookalike-{n}", order) for n in range(several)]
+    drawn = [lookalike(subject, f"{subject.request_ref}.{n}", order) for n in range(several)]
     people = [person for person in drawn if person is not None]
     if not count or not texts or not people:
         return None

@@ -173,6 +173,7 @@ def test_a_detector_that_breaks_is_an_error_and_never_a_low_recall(maren):
     with pytest.raises(DetectionFailed) as failed:
         measure(maren, detectors, TEXTS, 40, random.Random(5))
     assert "Parcels" not in failed.value.sentence
+    assert failed.value.request_ref.startswith(maren.request_ref)
 
 
 def test_reviewers_are_not_asked_about_nobody(maren):
