@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_TOGETHER = 4096  # tokens in one forward pass, with their padding
+_LOGITS = 1 << 26  # numbers in the logits of one forward pass, where one text allows it
 _HEADS = ("ForCausalLM", "LMHeadModel")
 _NO_MODEL = "a folder holds no causal language model in safetensors with a fast tokenizer; name one that does"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -107,11 +107,12 @@ def _starts(length: int, room: int) -> Iterator[int]:
 
 
 def _logs(model: Any, rows: Sequence[list[int]]) -> list[list[float]]:
-    """log p of each token but the first, given those before it, nats; `_TOGETHER` tokens at a time."""
+    """log p of each token but the first, given those before it, nats; texts of like length together."""
+    together = _LOGITS // model.config.get_text_config().vocab_size  # tokens, with their padding
     logs: list[list[float]] = [[] for _ in rows]
     batch: list[int] = []
     for place in sorted(range(len(rows)), key=lambda n: len(rows[n])):
-        if batch and len(rows[place]) * (len(batch) + 1) > _TOGETHER:
+        if batch and len(rows[place]) * (len(batch) + 1) > together:
             _ask(model, rows, batch, logs)
             batch = []
         batch.append(place)

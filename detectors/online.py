@@ -25,9 +25,8 @@ from domain.records import Document, Owner, SensitiveSpan, Subject
 _WORD = re.compile(r"\w(?:[\w.@+'/\u2019-]{0,62}\w)?")
 """A word or a number with its separators; part of it is worth as much as all of it."""
 _SHORT = 2  # letters of a word that tells nothing
-_EVEN = (
-    0.5  # where all is known by heart, half of it lies below the mean and is likely all the same
-)
+_EVEN = 0.5
+"""Where all is known by heart, half of it lies below the mean and is likely all the same: that is not marked."""
 _BETWEEN = frozenset({" ", "\u00a0"})  # what may stand between two words of one part
 
 

@@ -21,10 +21,8 @@ from domain.intervals import rate
 from domain.outcomes import Recall
 from domain.records import SensitiveSpan, Subject
 
-_PEOPLE, _EACH = (
-    8,
-    20,
-)  # made-up people at most, and data for which another one is made up: each costs an index
+_PEOPLE = 8  # made-up people at most: each costs an index
+_EACH = 20  # data for which another one is made up
 _BATCHES, _OF_EACH = 64, 64  # of the corpus from which texts are taken, and so many texts of each
 _LONGEST = 10_000  # characters of a text that are kept
 
