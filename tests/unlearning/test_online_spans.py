@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.errors import Code, UnlearningFailed
+from domain.errors import Code, RequestRejected, UnlearningFailed
 from tests.unlearning.baselines import same
 from unlearning.methods.selective_ascent import SelectiveAscent
 from unlearning.models import LanguageModel
@@ -35,6 +35,12 @@ def test_where_nothing_was_selected_the_next_method_is_tried(victim, trial):
         SelectiveAscent(spans="online", **FEW).unlearn(victim, trial.corpus)
     assert failed.value.code is Code.METHOD_INAPPLICABLE
     assert "references" in failed.value.sentence
+
+
+def test_what_nobody_selected_is_not_asked_for_in_other_forms_of_sentence():
+    with pytest.raises(RequestRejected) as refused:
+        SelectiveAscent(spans="online", forms=2)
+    assert refused.value.place.endswith("option forms")
 
 
 def test_a_trial_keeps_the_selected_spans_beside_those_that_the_attacks_ask_for(town, victim):
