@@ -43,8 +43,8 @@ check: $(READY)  ## style, types, walls between the rooms
 lume: $(READY)  ## the whole job on LUME people: one table, out/lume.json (an hour the first time)
 	$(PYTHON) -m tests.benchmark.lume
 
-methods: $(READY)  ## every method on small models, each with its paper's relation: out/methods.json (half an hour the first time)
-	$(PYTHON) -m tests.benchmark.methods
+methods: $(READY)  ## every method on small models, each with its paper's relation: out/methods.json (hours the first time; ONLY="npo retrain")
+	$(PYTHON) -m tests.benchmark.methods $(if $(ONLY),--only $(ONLY))
 
 SIZE := gpt2
 methods-gpu:  ## the same on LUME people and GPT-2's size, with what is installed (torch, transformers, peft); SIZE=tiny for a CPU
