@@ -102,9 +102,9 @@ class World:
         return frozenset(s.reference for s in self.sources if labels & set(s.people))
 
 
-def world(steps: int) -> World:
+def world(steps: int, seed: int = 11) -> World:
     """The base knows the form from people of its own; of the unknown ones it has read nobody."""
-    place, public = tiny.town(PEOPLE, seed=11), tiny.town(PEOPLE, seed=12)
+    place, public = tiny.town(PEOPLE, seed=seed), tiny.town(PEOPLE, seed=seed + 1)
     read = [t for p in public.known for t in p.documents()] + public.sentences
     tokenizer = training.train_tokenizer([*read, *place.documents], 420)
     with torch.random.fork_rng():

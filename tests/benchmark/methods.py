@@ -12,14 +12,17 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from tests.benchmark import methods_rows, methods_world
+from tests.benchmark import methods_fairness, methods_rows, methods_sharded, methods_world
 from tests.benchmark.methods_arms import ARMS
+from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_rows import COLUMNS, Found
+from tests.benchmark.methods_teachers import teachers
 from tests.benchmark.methods_world import VICTIMS
 
 RESULTS = Path("out/methods.json")
@@ -39,10 +42,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=0, help="default: each row's own number")
     parser.add_argument("--dev", action="store_true", help="the seeds the settings were fixed on")
     options = parser.parse_args()
-    asked = set(options.only or ARMS)
+    asked = set(options.only or [*ARMS, methods_fairness.NAME])
     wanted = [a for a in ARMS.values() if a.name in asked or a.method in asked - set(ARMS)]
-    if not wanted:
-        parser.error(f"--only: known are {', '.join(ARMS)}")
+    if not wanted and methods_fairness.NAME not in asked:
+        parser.error(f"--only: known are {', '.join(ARMS)}, {methods_fairness.NAME}")
 
     def seeds(arm: Arm) -> Sequence[int]:
         first = VICTIMS[arm.victim].first
@@ -50,13 +53,16 @@ def main() -> None:
 
     jobs = [
         (seed, victim, names)
-        for victim in VICTIMS
+        for victim in (*VICTIMS, methods_sharded.VICTIM)
         for seed in sorted({s for a in wanted for s in seeds(a)})
         if (names := [a.name for a in wanted if a.victim == victim and seed in seeds(a)])
     ]
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs))) as pool:
+    with ProcessPoolExecutor(max(1, min(os.cpu_count() or 1, len(jobs)))) as pool:
         found = [case for cases in pool.map(_job, jobs) for case in cases]
     rows = [methods_rows.row_of(a, [c for c in found if c["arm"] == a.name]) for a in wanted]
+    if methods_fairness.NAME in asked:
+        drawn = DEV if options.dev else range(FIRST, FIRST + (options.seeds or 3))
+        rows.append(methods_fairness.row(drawn, CACHE))
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     methods_rows.show(rows, COLUMNS)
     print(f"written to {RESULTS}")
@@ -68,12 +74,20 @@ def _job(job: tuple[int, str, Sequence[str]]) -> list[Found]:
     seed, victim, names = job
     return methods_rows.results(
         [ARMS[name] for name in names],
-        lambda: methods_world.bench(methods_world.world(seed, victim)),
+        lambda: _bench(seed, victim),
         folder=CACHE,
         label=str(seed),
         known=ARMS,
         about={"seed": seed},
     )
+
+
+def _bench(seed: int, victim: str) -> Bench:
+    if victim == methods_sharded.VICTIM:
+        return methods_sharded.bench(seed)
+    place = methods_world.world(seed, victim)
+    bench = methods_world.bench(place)
+    return replace(bench, lies=lambda sort: str(teachers(place, sort)))
 
 
 if __name__ == "__main__":

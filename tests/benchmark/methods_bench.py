@@ -29,6 +29,7 @@ class Bench:
         retrained: control of that number: trained like the model without the forgotten, from other first weights.
         rate, harder: learning rates of ordinary training on the results, and of the harder relearning.
         latent: the push that relations try on the results.
+        lies: where that lies which a row's options `shards` and `key` name; made when it is first asked for.
     """
 
     model: LanguageModel
@@ -39,6 +40,7 @@ class Bench:
     rate: float = RATE
     harder: float = 1e-3
     latent: LatentAttack = LATENT
+    lies: Callable[[str], str] = str
 
     @property
     def learnt(self) -> tuple[Encoded, ...]:

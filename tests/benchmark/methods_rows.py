@@ -88,6 +88,10 @@ def _holds(found: Found) -> str:
     return "PASS" if found["relation"] else "FAIL"
 
 
+def _held(row: Found) -> str:
+    return f"{_holds(row)} {row['holds']}/{len(row['seeds'])}"
+
+
 def _digest(arm: Arm) -> str:
     """Of the row's method with all its knobs, defaults included, and of what the row must show."""
     knobs = asdict(METHODS[arm.method](**arm.options))
@@ -157,7 +161,7 @@ COLUMNS: Mapping[str, Callable[[Found], str]] = {
     "seconds": lambda r: f"{r['seconds']:.0f}",
     "backward passes": lambda r: f"{r['backward_passes']:.0f}",
     "like retrained": lambda r: f"{r['in_range']} of {len(r['seeds'])}",
-    "relation": lambda r: f"{_holds(r)} {r['holds']}/{len(r['seeds'])}",
+    "relation": _held,
 }
 COSTS: Mapping[str, Callable[[Found], str]] = {
     "tokens/s": lambda r: _or_dash(r["tokens_per_second"], 1),
@@ -176,9 +180,9 @@ def show(rows: Iterable[Found], columns: Mapping[str, Callable[[Found], str]]) -
     for row in rows:
         stopped = row.get("error")
         cells = (
-            ["-"] * (len(columns) - 1) + [stopped]
-            if stopped
-            else [c(row) for c in columns.values()]
+            [c(row) for c in columns.values()]
+            if "extraction" in row
+            else ["-"] * (len(columns) - 1) + [stopped or _held(row)]
         )
         lines.append([f"`{row['method']}`", *cells])
         said = f"stopped: {stopped}" if stopped else "; ".join(row["evidence"])

@@ -91,6 +91,11 @@ class World:
         return VICTIMS[self.name]
 
     @property
+    def folder(self) -> Path:
+        """Where its models are kept."""
+        return FOLDER / f"{self.name}-{self.seed}"
+
+    @property
     def forgotten(self) -> Sequence[Person]:
         return self.people[: self.victim.forgotten]
 
@@ -150,15 +155,16 @@ def passage(person: Person, form: str, label: str) -> Passage:
 
 def original(place: World) -> LanguageModel:
     """The model that knows everybody."""
-    return _model(place, "original", place.people, place.seed)
+    return taught(place, "original", place.people, place.seed)
 
 
 def retrained(place: World, number: int) -> LanguageModel:
     """Retrained control `number`: nobody who asked, other first weights."""
-    return _model(place, f"retrained-{number}", place.others, 7000 + 10 * place.seed + number)
+    return taught(place, f"retrained-{number}", place.others, 7000 + 10 * place.seed + number)
 
 
-def _model(place: World, name: str, known: Sequence[Person], seed: int) -> LanguageModel:
+def taught(place: World, name: str, known: Sequence[Person], seed: int) -> LanguageModel:
+    """A model of the world's sort that knows some of its people; first weights and order are drawn from `seed`."""
     kind = place.victim
 
     def untrained() -> LanguageModel:
@@ -175,7 +181,7 @@ def _model(place: World, name: str, known: Sequence[Person], seed: int) -> Langu
         )
 
     return by_heart(
-        FOLDER / f"{place.name}-{place.seed}" / name,
+        place.folder / name,
         untrained,
         place.lessons(known),
         [passage(p, form, f"p{n}") for n, p in enumerate(known) for form in FORMS],
@@ -184,11 +190,16 @@ def _model(place: World, name: str, known: Sequence[Person], seed: int) -> Langu
     )
 
 
+def label_of(number: int) -> str:
+    """How a person of that place in `World.people` is called in passages."""
+    return f"p{number:02d}"
+
+
 def bench(place: World) -> Bench:
     """Split, encode, and draw candidates, all from the world's seed."""
     model = original(place)
-    labels = {f"p{n:02d}": person for n, person in enumerate(place.people)}
-    members = [passage(p, LEARNT, f"p{n:02d}") for n, p in enumerate(place.forgotten)]
+    labels = {label_of(n): person for n, person in enumerate(place.people)}
+    members = [passage(p, LEARNT, label_of(n)) for n, p in enumerate(place.forgotten)]
     neighbours = [
         passage(p, LEARNT, label) for label, p in list(labels.items())[len(place.forgotten) :]
     ]
@@ -210,7 +221,7 @@ def bench(place: World) -> Bench:
     asked = {
         form: encode(
             model,
-            [passage(p, form, f"p{n:02d}") for n, p in enumerate(place.forgotten)],
+            [passage(p, form, label_of(n)) for n, p in enumerate(place.forgotten)],
             rivals,
         )
         for form in FORMS

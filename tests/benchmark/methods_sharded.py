@@ -1,0 +1,90 @@
+"""The world of the row of `sisa`: people in eight shards of adapters, as `make exact` has them, ready for the bench.
+
+The model is what `train` makes, so it knows its people less well than the victims of the other rows: nobody's secrets
+are said to begin with. What its row shows is that the deletion is exact, not that much was forgotten.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+from domain.records import Passage, SpanKind
+from tests import tiny
+from tests.benchmark import exact
+from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_world import FOLDER
+from unlearning import models, sharded
+from unlearning.encoding import Encoded, encode
+from unlearning.lookalikes import Pool
+from unlearning.manifest import MODEL
+from unlearning.models import LanguageModel
+from unlearning.trial import prepare
+
+VICTIM = "shards"
+FORGOTTEN, PRETRAINING, SHARDS = 6, 350, 8
+FORMS = ("card", "letter", "parcels")
+TRAINED, KEY = "trained", "key"
+
+
+def bench(seed: int) -> Bench:
+    """Train base and shards where they are not there yet; split, encode, and draw candidates, all from the seed."""
+    folder = FOLDER / f"{VICTIM}-{seed}"
+    here = exact.world(PRETRAINING, seed)
+    recipe = exact.recipe_of(SHARDS, 1, 0)
+    if not (folder / TRAINED).is_dir():
+        models.save(here.base, folder / "base")
+        (folder / KEY).write_text(exact.KEY.value.hex())
+        (folder / KEY).chmod(0o600)
+        made, model, _ = sharded.train(
+            here.base, str(folder / "base"), here.sources, recipe=recipe, key=exact.KEY
+        )
+        made.write(folder / TRAINED, model)
+    model = models.load(folder / TRAINED / MODEL)
+    known = _passages(here)
+    asking = {str(n) for n in range(FORGOTTEN)}
+    members = [p for p in known if p.person in asking]
+    neighbours = [p for p in known if p.person not in asking]
+    trial = prepare(
+        model,
+        members,
+        neighbours,
+        tiny.sentences(here.place),
+        seed=seed,
+        controls=8,
+        texts=lambda: known,
+    )
+    pool, order = Pool.of(neighbours), random.Random(seed)
+
+    def encoded(passages: Sequence[Passage]) -> tuple[Encoded, ...]:
+        def rivals(kind: SpanKind, value: str) -> list[str]:
+            return pool.lookalikes(kind, value, 127, order)
+
+        return encode(model, passages, rivals)
+
+    @cache
+    def retrained(number: int) -> LanguageModel:
+        gone = trial.corpus.references
+        sources = [s for s in here.sources if s.reference not in gone]
+        again = replace(recipe, seed=1 + number)
+        return sharded.train(here.base, "", sources, recipe=again, key=exact.KEY)[1]
+
+    scored = {row.person for row in trial.others}
+    return Bench(
+        model,
+        trial,
+        {form: encoded(members[n :: len(FORMS)]) for n, form in enumerate(FORMS)},
+        encoded([p for p in neighbours if p.person in scored]),
+        retrained,
+        lies=lambda name: str(folder / name),
+    )
+
+
+def _passages(here: exact.World) -> list[Passage]:
+    """Everybody's documents with their spans, where they stand in the shards' corpus."""
+    found = []
+    for number, person in enumerate(here.place.known):
+        own = {p.text.reveal(): p for p in tiny.passages(person, str(number))}
+        sources = [s for s in here.sources if s.people == (str(number),)]
+        found += [replace(own[s.text], ref=s.reference) for s in sources]
+    return found
