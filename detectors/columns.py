@@ -14,6 +14,10 @@ class NoTextColumnError(ValueError):
     """The file has no column of text of that name. Carries no text."""
 
 
+class NoColumnError(ValueError):
+    """The file has no column of that name. Carries no text."""
+
+
 class ArrowBrokenError(ValueError):
     """The file is no Parquet or Arrow file. Carries no text."""
 
@@ -21,7 +25,16 @@ class ArrowBrokenError(ValueError):
 def texts(path: Path, field: str) -> Iterator[tuple[int, str | None]]:
     """Row from 1 and text or None. Raises `NoTextColumnError`, `ArrowBrokenError`."""
     row = 0
-    for batch in _batches(path, [field]):
+    for batch in _batches(path, [field], _require_text):
+        for value in batch.column(field).to_pylist():
+            row += 1
+            yield row, value
+
+
+def values(path: Path, field: str) -> Iterator[tuple[int, object]]:
+    """Row from 1 and whatever stands in a column. Raises `NoColumnError`, `ArrowBrokenError`."""
+    row = 0
+    for batch in _batches(path, [field], _require_column):
         for value in batch.column(field).to_pylist():
             row += 1
             yield row, value
@@ -37,18 +50,18 @@ def rewrite(source: Path, target: Path, field: str, edit: Edit) -> None:
         _rewrite_arrow(source, target, field, edit)
 
 
-def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
+def _batches(path: Path, columns: list[str], require: Callable[[Any, str], None]) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         if path.suffix == ".parquet":
             with pq.ParquetFile(path) as file:
-                _require_text(file.schema_arrow, columns[0])
+                require(file.schema_arrow, columns[0])
                 yield from file.iter_batches(columns=columns)
         else:
             with pa.memory_map(str(path)) as source, _reader(source) as reader:
-                _require_text(reader.schema, columns[0])
+                require(reader.schema, columns[0])
                 yield from _record_batches(reader)
     except pa.ArrowInvalid:  # its message may quote the data
         raise ArrowBrokenError from None
@@ -71,6 +84,11 @@ def _record_batches(reader: Any) -> Iterator[Any]:
             yield reader.get_batch(index)
     else:
         yield from reader
+
+
+def _require_column(schema: Any, field: str) -> None:
+    if schema.get_field_index(field) < 0:
+        raise NoColumnError
 
 
 def _require_text(schema: Any, field: str) -> None:

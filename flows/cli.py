@@ -255,7 +255,10 @@ def _tell_kinds(kinds: list[dict[str, object]], as_json: bool) -> None:
 def train(
     base: Annotated[Path, typer.Argument(help="A model with no person in it.", show_default=False)],
     *,
-    data: Annotated[Path, typer.Option(help="JSON lines: a file or a folder.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(help="The corpus, as the catalog would name it.", show_default=False),
+    ],
     out: Annotated[Path, typer.Option(help="New folder of the model.", show_default=False)],
     text_field: Annotated[str, typer.Option(help="Field with the text.")] = "text",
     person_field: Annotated[

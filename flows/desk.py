@@ -242,20 +242,19 @@ def create_keys() -> Row:
 
 
 def train(
-    base: Path, data: Path, out: Path, recipe: "Recipe", *, text_field: str, person_field: str
+    base: Path, data: str, out: Path, recipe: "Recipe", *, text_field: str, person_field: str
 ) -> Row:
-    """Train a model made of shards; the key is this home's."""
+    """Train a model made of shards on a corpus as the catalog may name one; the key is this home's."""
     from flows.settings import load_settings
+    from flows.sources import read_sources
     from unlearning.train_command import train
 
     report = train(
         base,
-        data,
+        lambda: read_sources(data, text_field, person_field),
         out,
         load_settings().shard_key_file,
         recipe,
-        text_field=text_field,
-        person_field=person_field,
     )
     return asdict(report)
 

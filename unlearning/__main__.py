@@ -136,16 +136,15 @@ def _add_train(commands: Any) -> None:
 def _train(options: argparse.Namespace) -> int:
     """Train a model made of shards; exit 0 when it is written."""
     from unlearning.attacking import usable_device
+    from unlearning.sources import read_sources
     from unlearning.train_command import train
 
     report = train(
         options.model,
-        options.data,
+        lambda: read_sources(options.data, options.text_field, options.person_field),
         options.out,
         options.key,
         Recipe(**{name: getattr(options, name) for name in KNOBS}),
-        text_field=options.text_field,
-        person_field=options.person_field,
         device=usable_device(options.device),
     )
     print(as_json(report) if options.json else report.sentence)

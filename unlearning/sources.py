@@ -1,4 +1,7 @@
-"""Read what shards are trained on: JSON lines, with the people of each document where a field names them."""
+"""Read what shards are trained on: JSON lines, with the people of each document where a field names them.
+
+For a machine with nothing but this room; `lethe train` reads corpora as the search does, and hands the documents in.
+"""
 
 import json
 from collections.abc import Iterator

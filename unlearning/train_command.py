@@ -1,14 +1,14 @@
 """The command `train`, of `lethe` and of `python -m unlearning`: a model from which people can be taken out exactly."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import Code, RequestRejected
 from unlearning import models, sharded
-from unlearning.assignment import Key, create_key, load_key
+from unlearning.assignment import Key, Source, create_key, load_key
 from unlearning.manifest import MODEL
 from unlearning.recipe import Recipe
-from unlearning.sources import read_sources
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,14 @@ class Report:
 
 def train(
     base: Path,
-    data: Path,
+    read: Callable[[], Sequence[Source]],
     out: Path,
     key: Path,
     recipe: Recipe,
     *,
-    text_field: str = "text",
-    person_field: str = "",
     device: str = "",
 ) -> Report:
-    """Train on `data` into the new folder `out`; the key is made when it is not there.
+    """Train on what `read` gives into the new folder `out`; the key is made when it is not there.
 
     Raises `RequestRejected` when something given cannot be used, `UnlearningFailed` as `sharded.train`.
     """
@@ -53,7 +51,7 @@ def train(
             place="--out",
             remedy="the folder exists; models are never overwritten, name a new one.",
         )
-    sources = read_sources(data, text_field, person_field)
+    sources = read()
     model = models.load(base, device)
     secret: Key = load_key(key) if key.exists() else create_key(key)
     manifest, trained, work = sharded.train(
