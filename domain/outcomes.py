@@ -84,13 +84,17 @@ class Utility:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything measured on one model: which model (digest of its weights), attacks, utility."""
+    """Everything measured on one model: which model (digest of its weights), attacks, utility.
+
+    `silent` says that it is one that says no text, a classifier: what asks for text does not apply to it.
+    """
 
     model_sha256: str
     attacks: tuple[AttackResult, ...]
     utility: Utility
     seconds: float
     shape_sha256: str = ""  # of the names and shapes of the weights: a smaller model has another
+    silent: bool = False
 
     def attack(self, name: str) -> AttackResult | None:
         """The result of that attack, or None when it was not run."""

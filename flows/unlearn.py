@@ -100,7 +100,7 @@ def measure_before(bench: Bench, name: str) -> None:
             original=model,
         )
         bench.save()
-    if not memorised(at.before):
+    if not memorised(at.before, build.thresholds(bench.policy)):
         _decide(bench, name, Outcome.INCONCLUSIVE, "not_memorised")
         return
     bench.trials[name] = trial

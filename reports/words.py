@@ -402,6 +402,8 @@ CODES = MappingProxyType(
         "beyond": "beyond its bound",
         "memorised": "the model gave this person away, more than a stranger",
         "not_memorised": "the model gave this person away no more than a stranger to begin with",
+        "told_apart": "one could tell that this person's texts had been trained on",
+        "not_told_apart": "one could not tell this person's texts from a stranger's to begin with",
         "too_few": "too few to say anything",
         "no_power": "could not see the person before, so it says nothing",
         "no_result": "there is no result, which counts as not erased",

@@ -17,6 +17,8 @@ from transformers import (
     BertForSequenceClassification,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     T5Config,
@@ -85,8 +87,9 @@ def new_model(
     kind: Kind = Kind.CAUSAL,
     gated: bool = False,
     classes: int = 2,
+    rotary: bool = False,
 ) -> LanguageModel:
-    """A model with random weights, no dropout: shaped like GPT-2, BERT, T5, or BERT with a head for classes.
+    """A model with random weights, no dropout: shaped like GPT-2 or Llama, BERT, T5, or BERT with a head for classes.
 
     Args:
         tokenizer: from `train_tokenizer`, for the same kind.
@@ -99,11 +102,14 @@ def new_model(
         kind: of the model.
         gated: whether a T5's feed-forward layers are gated, as those of T5 1.1.
         classes: that a classifier knows.
+        rotary: whether a causal model has Llama's shape: rotary positions, gated feed-forward layers, RMS norms.
     """
     torch.manual_seed(seed)
     heads = heads or max(2, width // 32)
     network: PreTrainedModel
-    if kind is Kind.CAUSAL:
+    if kind is Kind.CAUSAL and rotary:
+        network = _llama(tokenizer, width, layers, context, heads)
+    elif kind is Kind.CAUSAL:
         network = _gpt2(tokenizer, width, layers, context, heads, table=table)
     elif kind is Kind.SEQ2SEQ:
         network = _t5(tokenizer, width, layers, context, heads, gated=gated)
@@ -149,6 +155,23 @@ def _gpt2(
         pad_token_id=tokenizer.pad_token_id,
     )
     return GPT2LMHeadModel(config)
+
+
+def _llama(
+    tokenizer: PreTrainedTokenizerFast, width: int, layers: int, context: int, heads: int
+) -> PreTrainedModel:
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=context,
+        hidden_size=width,
+        intermediate_size=8 * width // 3,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
 
 
 def _t5(

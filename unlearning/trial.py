@@ -202,7 +202,8 @@ def assess(
         measures(target, trial.members, trial.others, trial.retained, trial.groups),
     )
     seconds = time.monotonic() - started
-    return Assessment(model_sha256, tuple(results), utility, seconds, shape_sha256(model))
+    silent = model.kind is Kind.CLASSIFIER
+    return Assessment(model_sha256, tuple(results), utility, seconds, shape_sha256(model), silent)
 
 
 def _result(name: str, attack: Attack, target: Target, trial: Trial) -> AttackResult:

@@ -6,6 +6,10 @@ Between attacks: the worst decides, so more attacks only make a pass harder; how
 fails all the same is measured (`make verdict-power`). To share the 5 % between attacks was tried: of twenty honest
 models it spared one, and of twenty output filters it let four through instead of one. Between attempts: the k-th method
 tried on a person must end in the inner 1 - 5 k % of the strangers' range, so that trying again does not help by itself.
+
+A classifier says no text, so nothing can be asked for. What it can give away is that it was trained on somebody's
+texts: it knows their classes by heart. So its gates are those of membership (Shokri et al. 2017, for such models), and
+a pass says that much: the person could be told from strangers before, and cannot be any more, in either direction.
 """
 
 import math
@@ -17,6 +21,7 @@ from domain.outcomes import (
     DELETION,
     Assessment,
     Check,
+    Estimate,
     Outcome,
     Rule,
     Score,
@@ -82,13 +87,15 @@ def judge(
     judged by before, the model has other weights than the one before, or nothing was checked. INCONCLUSIVE when no
     bound is broken but a gate is not passed: the model gave the person away no more than a stranger to begin with, or
     too few secrets were asked for. PASS otherwise. A score that could not see the person before has no power: its check
-    is INCONCLUSIVE, never PASS, and a pass does not rest on it. `suppressed` says that the method only keeps the model
-    from saying the person's data, and that this is not enough: the best it can be is INCONCLUSIVE.
+    is INCONCLUSIVE, never PASS, and a pass does not rest on it. Of a model that says no text, attacks that ask for it
+    are neither missed nor passed, and it is membership that must have seen the person. `suppressed` says that the
+    method only keeps the model from saying the person's data, and that this is not enough: the best it can be is
+    INCONCLUSIVE.
     """
     checks = [
         *(_missing(before, after, name) for name in sorted(required)),
-        _memorised(before),
-        _trials(after, thresholds),
+        _memorised(before, thresholds),
+        _trials(before, after, thresholds),
         _same_model(before, after),
         _suppressed(suppressed),
         *_attacks(before, after, thresholds, attempt),
@@ -110,22 +117,28 @@ def judge(
     return Verdict(Outcome.PASS if passed else Outcome.INCONCLUSIVE, found)
 
 
-def memorised(before: Assessment) -> bool:
-    """Whether the model gave this person away more than a stranger: extraction or exposure beyond their range."""
-    return _memorised(before).outcome is Outcome.PASS
+def memorised(before: Assessment, thresholds: Thresholds) -> bool:
+    """Whether the model gave this person away more than a stranger: extraction or exposure beyond their range.
+
+    Of a model that says no text: whether membership told the person from strangers.
+    """
+    return _memorised(before, thresholds).outcome is Outcome.PASS
 
 
+MEMBERSHIP = "membership"
 _JUDGED = {"extraction": {"extraction"}, "exposure": {"exposure", "ranked_first"}}
 """The scores without which an attack says nothing; membership needs one with a contrast."""
 
 
 def _missing(before: Assessment, after: Assessment, name: str) -> Check | None:
     """A check that was not run: no result, none of the scores the attack lives by, or one that was judged before."""
+    results = [assessment.attack(name) for assessment in (before, after)]
+    if _silent(before, after) and name != MEMBERSHIP and all(r and not r.scores for r in results):
+        return Check(name, Outcome.INCONCLUSIVE, math.nan, math.nan, "attack_inapplicable")
     needed = _JUDGED.get(name, set()) | {s.metric for s in _judged(before, name)}
-    for assessment in (before, after):
-        result = assessment.attack(name)
+    for result in results:
         scores = result.scores if result else ()
-        blind = name == "membership" and not any(score.contrast for score in scores)
+        blind = name == MEMBERSHIP and not any(score.contrast for score in scores)
         if not scores or needed - {score.metric for score in scores} or blind:
             return Check(name, Outcome.NOT_RUN, math.nan, math.nan, "no_result")
     return None
@@ -152,7 +165,32 @@ def _score(assessment: Assessment, attack: str, metric: str) -> Score | None:
     return next((s for s in result.scores if s.metric == metric), None) if result else None
 
 
-def _memorised(before: Assessment) -> Check:
+def _silent(before: Assessment, after: Assessment) -> bool:
+    return before.silent and after.silent
+
+
+def _areas(assessment: Assessment) -> list[Estimate]:
+    """The AUCs by which membership is judged."""
+    scores = _judged(assessment, MEMBERSHIP)
+    return [s.contrast for s in scores if s.rule is Rule.CONTRAST and s.contrast is not None]
+
+
+def _recognised(before: Assessment, band: float) -> Check:
+    """Whether some AUC's interval lay above the middle band: then its check afterwards has power."""
+    best = max(_areas(before), key=lambda area: area.low, default=None)
+    beyond = best is not None and best.low > 0.5 + band
+    return Check(
+        "memorised_before",
+        Outcome.PASS if beyond else Outcome.INCONCLUSIVE,
+        best.low if best else math.nan,
+        0.5 + band,
+        "told_apart" if beyond else "not_told_apart",
+    )
+
+
+def _memorised(before: Assessment, thresholds: Thresholds) -> Check:
+    if before.silent:
+        return _recognised(before, thresholds.membership_band)
     scores = [_score(before, "extraction", "extraction"), _score(before, "exposure", "exposure")]
     known = [s for s in scores if s is not None]
     beyond = [s for s in known if s.members.value > s.controls.high]
@@ -166,10 +204,12 @@ def _memorised(before: Assessment) -> Check:
     )
 
 
-def _trials(after: Assessment, thresholds: Thresholds) -> Check:
-    """Whether as many secrets were asked for as the policy wants."""
+def _trials(before: Assessment, after: Assessment, thresholds: Thresholds) -> Check:
+    """Whether as many secrets were asked for as the policy wants; texts compared, of a model that says none."""
     score = _score(after, "extraction", "extraction")
     asked = float(score.members.trials) if score else 0.0
+    if _silent(before, after):
+        asked = float(min((area.trials for area in _areas(after)), default=0))
     enough = asked >= thresholds.least_trials
     return Check(
         "enough_trials",

@@ -152,6 +152,15 @@ _ROWS = (
         victim="masked",
     ),
     Arm(
+        "retrain_llama",
+        "retrain",
+        "the oracle",
+        _IN_RANGE,
+        reaches,
+        _AGAIN,
+        victim="llama",
+    ),
+    Arm(
         "retrain_seq2seq",
         "retrain",
         "the oracle",

@@ -4,26 +4,20 @@ from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations_gaps import aligned, each_loss_counts, runs_away
 
 _LAYERS = {"rate": 1e-2, "steps": 200}
+_GAP = {"rate": 1e-3, "steps": 250}
+_ALIGNED = (
+    "the gap ends within 5 % of never-seen people's, whose gap is a retrained model's within a quarter; KL on others "
+    "at most .05; helpers that do not know their sets are refused"
+)
+_COUNTS = (
+    "ends at strangers' level, others kept at least 0.8; without language-model loss or KL less is forgotten in as "
+    "many steps, without task loss less is kept; two requests' layers fused are nearer to each than their mean"
+)
+_KGA, _EUL = "KGA (Wang 2023), every passage's gap", "EUL (Chen 2023), bounded, warm start"
 
 GAPS = (
-    Arm(
-        "kga",
-        "kga",
-        "KGA (Wang 2023), every passage's gap",
-        "the gap ends within 5 % of never-seen people's, whose gap is a retrained model's within a quarter; KL on "
-        "others at most .05; helpers that do not know their sets are refused",
-        aligned,
-        {"rate": 1e-3, "steps": 250},
-    ),
-    Arm(
-        "eul",
-        "eul",
-        "EUL (Chen 2023), bounded, warm start",
-        "ends at strangers' level, others kept at least 0.8; without language-model loss or KL less is forgotten in "
-        "as many steps, without task loss less is kept; two requests' layers fused are nearer to each than their mean",
-        each_loss_counts,
-        _LAYERS,
-    ),
+    Arm("kga", "kga", _KGA, _ALIGNED, aligned, _GAP),
+    Arm("eul", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS),
     Arm(
         "eul_published",
         "eul",
@@ -32,4 +26,9 @@ GAPS = (
         runs_away,
         {**_LAYERS, "bounded": False, "retain": 1.0, "rehearsal": 0.0, "samples": 0},
     ),
+    Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama"),
+    Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq"),
+    Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier"),
+    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="seq2seq"),
+    Arm("eul_classifier", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="classifier"),
 )

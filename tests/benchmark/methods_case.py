@@ -22,12 +22,13 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Result:
-    """What an arm made: the model, its scores, how the method ran and what that cost."""
+    """What an arm made: the model, its scores, how the method ran, what that cost, and with which options."""
 
     model: LanguageModel
     scores: Measured
     trace: Trace
     cost: Cost
+    options: Options
 
 
 @dataclass
@@ -52,7 +53,8 @@ class Case:
             arm = self.arms[name]
             with metered() as cost:
                 model, trace = self.unlearned(arm.method, arm.options)
-            self._results[name] = Result(model, measure(self.bench, model), trace, cost)
+            scores = measure(self.bench, model)
+            self._results[name] = Result(model, scores, trace, cost, arm.options)
         return self._results[name]
 
     def options(self, name: str) -> dict[str, Any]:

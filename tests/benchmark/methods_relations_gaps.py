@@ -36,7 +36,7 @@ spelt in more and easier tokens; and two retrained models differ by 10 % already
 def aligned(case: Case, r: Result) -> tuple[bool, str]:
     """The gap is where never-seen people's is, others are kept, and helpers that know little are refused."""
     bench, facts = case.bench, r.trace.facts
-    corpus, knobs = bench.trial.corpus, Kga(**case.options("kga"))
+    corpus, knobs = bench.trial.corpus, Kga(**r.options)
     near = abs(facts["gap_end"] / facts["gap_strangers"] - 1) <= ALIGNED
     kept = facts["neighbours_kl_end"] <= DRIFTED
     helper = knobs.target(bench.model, corpus).helper
@@ -51,7 +51,8 @@ def aligned(case: Case, r: Result) -> tuple[bool, str]:
     return near and kept and like and refused and r.trace.stopped == "target", (
         f"gap {facts['gap_start']:.2f} to {facts['gap_end']:.2f}, strangers' {facts['gap_strangers']:.2f}, retrained "
         f"{own[0]:.2f} and {own[1]:.2f}; KL on others {facts['neighbours_kl_end']:.3f}; weak helpers refused: "
-        f"{refused}; {r.scores.bits:.2f} bits (retrained to {high:.2f})"
+        f"{refused}; {r.scores.bits:.2f} bits (retrained to {high:.2f}), secret nll {r.scores.secret_nll:.1f} "
+        f"(retrained {case.level:.1f})"
     )
 
 
@@ -63,14 +64,14 @@ def each_loss_counts(case: Case, r: Result) -> tuple[bool, str]:
     kept = _said(bench, r.model)
     without = {}
     for name, off in (("language", {"warm": 0.0}), ("kl", {}), ("task", {})):
-        options = {**case.options("eul"), **more, **off, name: 0.0}
+        options = {**r.options, **more, **off, name: 0.0}
         model = case.unlearned("eul", options)[0]
         without[name] = (_forgot(bench, model), _said(bench, model))
     level = secret_nll(bench.model, nameless(corpus.controls), corpus.seed)
     ordered = full > without["language"][0] and full > without["kl"][0]
     band = abs(full / level - 1) <= 0.2 and r.trace.stopped == "target"
     spared = kept >= without["task"][1] and case.kept(r.scores) >= 0.8
-    fused, numbers = _fusion(case)
+    fused, numbers = _fusion(case, Eul(**r.options))
     return ordered and band and spared and fused, (
         f"secret nll {full:.1f} (strangers {level:.1f}), without language {without['language'][0]:.1f}, KL "
         f"{without['kl'][0]:.1f}, task {without['task'][0]:.1f}; others said {kept}, without task "
@@ -99,12 +100,12 @@ def _forgot(bench: Bench, model: LanguageModel) -> float:
     return secret_nll(model, nameless(corpus.forget), corpus.seed)
 
 
-def _fusion(case: Case) -> tuple[bool, str]:
+def _fusion(case: Case, knobs: Eul) -> tuple[bool, str]:
     """Half of the people each, as two requests: nearest in every layer, and in what each half's secrets cost."""
     bench, corpus = case.bench, case.bench.trial.corpus
     half = len(corpus.forget) // 2
     parts = [replace(corpus, forget=rows) for rows in (corpus.forget[:half], corpus.forget[half:])]
-    learnt = [Eul(**case.options("eul")).learn(bench.model, part) for part in parts]
+    learnt = [knobs.learn(bench.model, part) for part in parts]
     by_layer = [
         ([one.layers[n] for one in learnt], [one.grams[n] for one in learnt])
         for n in range(len(learnt[0].layers))

@@ -16,7 +16,7 @@ from domain.outcomes import Deletion
 from domain.records import Passage
 from tests.benchmark.exact import GENTLE, recipe_of
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_case import Case, Result
+from tests.benchmark.methods_case import Case, Options, Result
 from tests.benchmark.methods_scores import bits_of, range_of
 from tests.benchmark.methods_teachers import DEPLOYED, PLANTED
 from unlearning import sharded
@@ -42,7 +42,7 @@ DEARER = 1.01
 
 def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
     """Byte for byte what a training without the people gives; they are told as others are; shards cost little."""
-    bench, options = case.bench, case.options("sisa")
+    bench, options = case.bench, r.options
     manifest = read(bench.lies(options["shards"]))
     base, key = sharded.load_base(manifest, "cpu"), load_key(Path(bench.lies(options["key"])))
     sources = [
@@ -94,7 +94,7 @@ def one_clean_teacher(case: Case, r: Result) -> tuple[bool, str]:
     area = told_apart(case.bench, r.model)
     never = [told_apart(case.bench, case.bench.retrained(n)) for n in range(2)]
     unknown = min(0.5, *never) - AS_UNKNOWN <= area <= max(0.5, *never) + AS_UNKNOWN
-    leaky = {sort: _leaks(case, sort) for sort in (DEPLOYED, PLANTED)}
+    leaky = {sort: _leaks(case, {**r.options, "shards": sort}) for sort in (DEPLOYED, PLANTED)}
     shown = all(refused and bits > high for refused, bits in leaky.values())
     like = case.unsaid(r.scores) and r.scores.bits <= high and unknown
     told = ", ".join(
@@ -114,9 +114,8 @@ def told_apart(bench: Bench, model: LanguageModel) -> float:
     return area.value if area is not None else float("nan")
 
 
-def _leaks(case: Case, sort: str) -> tuple[bool, float]:
-    """Whether teachers of a sort are refused, and the mean bits of the forgotten after one that nobody checked."""
-    options = {**case.options("loo_ensemble"), "shards": sort}
+def _leaks(case: Case, options: Options) -> tuple[bool, float]:
+    """Whether these teachers are refused, and the mean bits of the forgotten after one that nobody checked."""
     try:
         case.unlearned("loo_ensemble", options)
         refused = False

@@ -40,6 +40,7 @@ class Victim:
         steps, rate: of training.
         width, layers: of the network.
         forgotten, others: how many people ask to be forgotten, and how many do not.
+        rotary: a causal model of Llama's shape, not of GPT-2's.
         enough: share of all secrets at which training ends; above 1: it goes on, so that they are known with a margin.
         first: of the seeds nobody looked at while the settings were chosen.
     """
@@ -53,6 +54,7 @@ class Victim:
     others: int = 34
     enough: float = ENOUGH
     first: int = 21
+    rotary: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -63,6 +65,7 @@ VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3, first=30),
     "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
     "wide": Victim("causal", 1600, 3e-3, width=128, layers=4, forgotten=5, others=55, enough=2.0),
+    "llama": Victim("causal", 2400, 5e-3, rotary=True),
     "seq2seq": Victim("seq2seq", 2400, 5e-3),
     "classifier": Victim("classifier", 2400, 2e-3, forgotten=16, others=64),
 }
@@ -178,6 +181,7 @@ def taught(place: World, name: str, known: Sequence[Person], seed: int) -> Langu
             seed=seed,
             kind=kind.kind,
             classes=CLASSES,
+            rotary=kind.rotary,
         )
 
     return by_heart(

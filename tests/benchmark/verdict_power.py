@@ -61,7 +61,8 @@ def town(number: int, only: Sequence[str] = ()) -> dict[str, Any]:
     trial = prepare(victim, person, others, tiny.sentences(place), seed=number, controls=controls)
     tried = attacks()
     before = assess(victim, f"{number:064d}", trial, tried)
-    found: dict[str, Any] = {"town": number, "memorised": memorised(before)}
+    thresholds = build.thresholds(POLICY)
+    found: dict[str, Any] = {"town": number, "memorised": memorised(before, thresholds)}
     makers = {"retrained": lambda m, _: retrained(m, place, 1000 + number), **CHEATS}
     for name, make in makers.items():
         if only and name not in only:
@@ -72,7 +73,7 @@ def town(number: int, only: Sequence[str] = ()) -> dict[str, Any]:
             if result is victim
             else assess(result, f"{number}{name}".ljust(64, "0"), trial, tried)
         )
-        verdict = judge(before, after, build.thresholds(POLICY), required=tried)
+        verdict = judge(before, after, thresholds, required=tried)
         bad = [c.name for c in verdict.checks if c.outcome.value in {"FAIL", "NOT_RUN"}]
         checks = [(c.name, c.measured, c.bound) for c in verdict.checks]
         found[name] = {"outcome": verdict.outcome.value, "failed": bad, "checks": checks}

@@ -304,6 +304,7 @@ def test_every_gate_and_every_reason_of_a_verdict_has_words() -> None:
     reasons = set(literals(path, "Check", 4)) | set(cases.REASONS.values())
     reasons |= {"memorised", "not_memorised", "within", "beyond", "too_few", "recognised"}
     reasons |= {"over_forgotten", "not_a_number", "attack_inapplicable"}
+    reasons |= {"told_apart", "not_told_apart"}
     assert {"no_power", "another_model"} <= reasons
     assert not reasons - words.CODES.keys()
     assert not set(literals(path, "Check", 0)) - words.CHECKS.keys()

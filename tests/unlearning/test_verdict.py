@@ -100,7 +100,7 @@ def failed(found: Verdict) -> set[str]:
 
 def test_what_was_known_and_is_not_any_more_passes() -> None:
     assert verdict(KNOWN, FORGOTTEN).outcome is Outcome.PASS
-    assert memorised(KNOWN)
+    assert memorised(KNOWN, BOUNDS)
 
 
 def test_a_method_that_only_suppresses_never_passes_where_that_is_not_enough() -> None:
@@ -116,7 +116,7 @@ def test_a_method_that_only_suppresses_never_passes_where_that_is_not_enough() -
 def test_nothing_memorised_is_inconclusive() -> None:
     found = verdict(FORGOTTEN, FORGOTTEN)
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert not memorised(FORGOTTEN)
+    assert not memorised(FORGOTTEN, BOUNDS)
 
 
 @pytest.mark.parametrize(
