@@ -32,8 +32,9 @@ def bench(seed: int) -> Bench:
     folder = FOLDER / f"{VICTIM}-{seed}"
     here = exact.world(PRETRAINING, seed)
     recipe = exact.recipe_of(SHARDS, 1, 0)
-    if not (folder / TRAINED).is_dir():
+    if not (folder / "base").is_dir():
         models.save(here.base, folder / "base")
+    if not (folder / TRAINED).is_dir():
         (folder / KEY).write_text(exact.KEY.value.hex())
         (folder / KEY).chmod(0o600)
         made, model, _ = sharded.train(
