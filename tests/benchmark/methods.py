@@ -28,6 +28,7 @@ from tests.benchmark.methods_world import VICTIMS
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
 DEV = (0, 11, 12)
+FIRST = 21  # where the world is not one of `VICTIMS`
 
 
 def main() -> None:
@@ -48,8 +49,11 @@ def main() -> None:
         parser.error(f"--only: known are {', '.join(ARMS)}, {methods_fairness.NAME}")
 
     def seeds(arm: Arm) -> Sequence[int]:
-        first = VICTIMS[arm.victim].first
-        return DEV if options.dev else range(first, first + (options.seeds or arm.seeds))
+        victim = VICTIMS.get(arm.victim)
+        return drawn(victim.first if victim else FIRST, arm.seeds)
+
+    def drawn(first: int, count: int) -> Sequence[int]:
+        return DEV if options.dev else range(first, first + (options.seeds or count))
 
     jobs = [
         (seed, victim, names)
@@ -61,8 +65,7 @@ def main() -> None:
         found = [case for cases in pool.map(_job, jobs) for case in cases]
     rows = [methods_rows.row_of(a, [c for c in found if c["arm"] == a.name]) for a in wanted]
     if methods_fairness.NAME in asked:
-        drawn = DEV if options.dev else range(FIRST, FIRST + (options.seeds or 3))
-        rows.append(methods_fairness.row(drawn, CACHE))
+        rows.append(methods_fairness.row(drawn(FIRST, 3), CACHE))
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     methods_rows.show(rows, COLUMNS)
     print(f"written to {RESULTS}")
