@@ -126,6 +126,8 @@ def memorised(before: Assessment, thresholds: Thresholds) -> bool:
 
 
 MEMBERSHIP = "membership"
+READING = frozenset({MEMBERSHIP, "memorisation", "reference", "gradnorm"})
+"""The attacks that only read, and serve a classifier as well: without a result they are missing there too."""
 _JUDGED = {"extraction": {"extraction"}, "exposure": {"exposure", "ranked_first"}}
 """The scores without which an attack says nothing; membership needs one with a contrast."""
 
@@ -133,7 +135,8 @@ _JUDGED = {"extraction": {"extraction"}, "exposure": {"exposure", "ranked_first"
 def _missing(before: Assessment, after: Assessment, name: str) -> Check | None:
     """A check that was not run: no result, none of the scores the attack lives by, or one that was judged before."""
     results = [assessment.attack(name) for assessment in (before, after)]
-    if _silent(before, after) and name != MEMBERSHIP and all(r and not r.scores for r in results):
+    asks = name not in READING
+    if asks and _silent(before, after) and all(r and not r.scores for r in results):
         return Check(name, Outcome.INCONCLUSIVE, math.nan, math.nan, "attack_inapplicable")
     needed = _JUDGED.get(name, set()) | {s.metric for s in _judged(before, name)}
     for result in results:

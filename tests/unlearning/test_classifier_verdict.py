@@ -14,7 +14,7 @@ from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.statistics import auc
 from unlearning.training import Pretraining
 from unlearning.trial import assess, prepare
-from unlearning.verdict import REFERENCE_BOUNDS, judge, memorised
+from unlearning.verdict import READING, REFERENCE_BOUNDS, judge, memorised
 
 ASKED = ("extraction", "exposure", "memorisation", "membership", "prompts")
 CLASSES, ASKING = 8, 12
@@ -90,6 +90,17 @@ def test_seven_texts_are_enough_to_tell_somebody_by(texts: int, enough: bool) ->
 
 def test_too_few_texts_are_inconclusive() -> None:
     assert outcome(KNOWN, measured((0.5, 0.3, 0.7), texts=2)) is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("name", sorted(READING))
+def test_an_attack_that_serves_a_classifier_and_was_not_run_is_missing(name: str) -> None:
+    bare = [
+        replace(a, attacks=(*(r for r in a.attacks if r.attack != name), AttackResult(name, ())))
+        for a in (KNOWN, UNKNOWN)
+    ]
+    found = judge(*bare, REFERENCE_BOUNDS, required=[*ASKED, name])
+    assert found.outcome is Outcome.FAIL
+    assert {c.name for c in found.checks if c.outcome is Outcome.NOT_RUN} == {name}
 
 
 def test_only_a_classifier_may_go_without_what_asks_for_text() -> None:

@@ -32,6 +32,7 @@ from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial, assess, prepare
 from unlearning.tuning import stranger_nll, targets
+from unlearning.verdict import READING
 
 SHAPES = {
     Kind.CAUSAL: "gpt2",
@@ -41,7 +42,7 @@ SHAPES = {
 }
 ATTACK_SERVES: dict[Kind, set[str]] = {
     Kind.SEQ2SEQ: set(ATTACKS) - {"sampled", "prompts", "suffix", "lens", "patching"},
-    Kind.CLASSIFIER: {"memorisation", "membership", "reference", "gradnorm"},
+    Kind.CLASSIFIER: set(READING),  # the verdict misses each of them, and no other
 }
 OTHERS = set(METHODS) - {"gradient_ascent", "rank_demotion", "quark", "sisa"}
 """The methods for more than causal models; `sisa` is for models trained in shards, and has tests of its own."""
