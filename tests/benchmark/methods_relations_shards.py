@@ -1,7 +1,6 @@
 """The relations of the methods that live on shards: one clean teacher, and deletion that is exact.
 
-Thresholds are those of the reference notes where this size of model can meet them, and otherwise say what it does;
-they were fixed on the development seeds and are the same for every seed.
+Thresholds are those of the reference notes, taken relative to the retrained models, and the same for every seed.
 """
 
 import math
@@ -34,8 +33,6 @@ from unlearning.utility import perplexity
 
 AS_UNKNOWN = 0.1
 """How far the AUC may lie from .5, or from where retrained models have theirs if that is further."""
-
-
 DEARER = 1.01
 """Perplexity of eight shards over that of one adapter on everybody, at the best of three rates, at most."""
 
@@ -44,7 +41,8 @@ def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
     """Byte for byte what a training without the people gives; they are told as others are; shards cost little."""
     bench, options = case.bench, r.options
     manifest = read(bench.lies(options["shards"]))
-    base, key = sharded.load_base(manifest, "cpu"), load_key(Path(bench.lies(options["key"])))
+    base = sharded.load_base(manifest, bench.model.device.type)
+    key = load_key(Path(bench.lies(options["key"])))
     sources = [
         Source(p.ref, p.text.reveal(), (p.person,))
         for p in bench.trial.corpus.texts()
