@@ -17,14 +17,21 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmark import methods_fairness, methods_rows, methods_sharded, methods_world
-from tests.benchmark.methods_arms import ARMS
+from tests.benchmark import (
+    methods_arms,
+    methods_fairness,
+    methods_rows,
+    methods_sharded,
+    methods_world,
+)
+from tests.benchmark.methods_arms_shards import SHARDED
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_rows import COLUMNS, Found
 from tests.benchmark.methods_teachers import teachers
 from tests.benchmark.methods_world import VICTIMS
 
+ARMS = {**methods_arms.ARMS, **{arm.name: arm for arm in SHARDED}}
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
 DEV = (0, 11, 12)

@@ -1,4 +1,7 @@
-"""The rows of the methods that live on shards: a clean teacher of another shard, and deletion that is exact."""
+"""The rows of the methods that live on shards: a clean teacher of another shard, and deletion that is exact.
+
+Their worlds are made of people of `flows.fiction`: `make methods-gpu`, which does without that room, has none of them.
+"""
 
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations_shards import exact_deletion, one_clean_teacher

@@ -73,7 +73,6 @@ def arms_of(name: str) -> dict[str, Arm]:
         )
         for arm in ARMS.values()
         if arm.victim in {"causal", "wide"}  # the size says how wide
-        if "shards" not in arm.options  # there are no shard teachers of LUME people
     }
 
 

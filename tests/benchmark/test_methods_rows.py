@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmark import methods_fairness
-from tests.benchmark.methods_arms import ARMS
+from tests.benchmark.methods import ARMS
 from tests.benchmark.methods_rows import COLUMNS, show
 from unlearning.methods import METHODS
 
