@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     for item in items:
         path = Path(item.path)
-        if _integration(item):  # one erasure, which takes a minute, serves all files that ask for it
+        if _integration(item):  # one erasure, which takes a minute, serves all who ask for it
             shared = "world" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("integration" if shared else path.name))
         if path.parent.name in {"unlearning", "benchmark"}:  # each process trains a victim once
