@@ -1,15 +1,22 @@
 """How unlikely a stranger's secret is, token by token: the level that forgetting aims at and must not pass."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from domain.errors import Code, UnlearningFailed
 from domain.records import SpanKind
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded
+from unlearning.encoding import Encoded, sensitive_mask
+from unlearning.losses import masked_mean
 from unlearning.models import LanguageModel
+from unlearning.retaining import nameless
 from unlearning.scoring import Target
+
+GUESSED = math.log(2)
+"""Nats at or below which a token is anybody's: a separator or a fixed word, likelier than not in a stranger's value."""
 
 
 class Levels:
@@ -57,6 +64,31 @@ class Levels:
             [self._levels.get(r.key, torch.zeros(len(r))) for r in rows], batch_first=True
         )
         return padded[:, shift:].to(device)
+
+    def over(self, rows: Sequence[Encoded]) -> float:
+        """Mean level of the sensitive tokens of some of the person's passages, nats."""
+        found = self.of(rows, 0, torch.device("cpu"))
+        mask = sensitive_mask(rows, found.device)
+        return float(masked_mean(found, mask))
+
+
+def telling(model: LanguageModel, corpus: Corpus) -> tuple[Encoded, ...]:
+    """The person's passages with only those tokens of the secrets as sensitive that tell something about the person.
+
+    Names are context. The level of the other tokens is above `GUESSED`: who edits a separator of a number edits it in
+    everybody's. A passage in which no token is left keeps all of them, and so do all where there are no strangers.
+    Raises `UnlearningFailed` as `Levels` does.
+    """
+    rows = nameless(corpus.forget)
+    if not corpus.controls:
+        return rows
+    with model.evaluating():
+        levels = Levels(model, corpus)
+    told = []
+    for row, level in zip(rows, levels.of(rows, 0, torch.device("cpu")).tolist(), strict=True):
+        flags = tuple(s and nats > GUESSED for s, nats in zip(row.sensitive, level, strict=False))
+        told.append(replace(row, sensitive=flags) if any(flags) else row)
+    return tuple(told)
 
 
 def _matched(values: Sequence[torch.Tensor], length: int, otherwise: float) -> torch.Tensor:

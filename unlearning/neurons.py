@@ -105,7 +105,7 @@ class Attribution:
 def attribute(
     model: LanguageModel, row: Encoded, start: int, end: int, steps: int = 20
 ) -> Attribution:
-    """Integrated gradients of the probability of tokens `start:end`, summed over the tokens (Wu et al. 2023).
+    """Integrated gradients of the probability of sensitive tokens in `start:end`, summed over them (Wu et al. 2023).
 
     For token t the activations at the position that predicts it move from zero to their value, one layer at a time, at
     the midpoints (i + 1/2) / steps. What a model knows by heart comes on within a few hundredths of that way, mostly in
@@ -117,7 +117,7 @@ def attribute(
     scores, errors, effects = torch.zeros(len(modules), outgoing(modules[0]).shape[0]), 0.0, 0.0
     passes = 0
     with model.evaluating():
-        for t in range(start, end):
+        for t in (t for t in range(start, end) if row.sensitive[t]):
             question = _Question(model, row, t, end)
             one, effect = _token(model, modules, question, steps)
             scores += one

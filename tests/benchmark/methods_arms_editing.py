@@ -1,7 +1,7 @@
 """The rows of the methods that edit: neurons, partitions, mechanisms, task vectors, demoted words.
 
-They need a model in which a secret has a place, known with a margin: the wide victim. On the narrow one of the other
-rows silencing what carries one person silences everybody.
+Where layers are trained the narrow victim of the other rows serves. The others are shown on the wide one, which knows
+its people with a margin: on the narrow one a few random neurons silenced take secrets along already.
 """
 
 from tests.benchmark.methods_case import Arm
@@ -56,10 +56,9 @@ EDITING = (
         "mechanistic",
         "mechanistic",
         "Mechanistic Unlearning (Guo 2025), inject",
-        "unseen forms silent, also after relearning half, others kept 0.9; as many late or drawn layers say .4 and .3",
+        "unseen forms silent, also after relearning half, others kept 0.9; late or drawn layers say .4 and .3",
         seesaw(looks_up),
-        {"loss": "inject", "rate": 3e-4, "steps": 40},
-        victim="wide",
+        {"loss": "inject", "rate": 4e-4, "steps": 50},
     ),
     Arm(
         "mechanistic_anchor",
@@ -68,7 +67,6 @@ EDITING = (
         _IN_RANGE,
         seesaw(reaches),
         {"steps": 250, "rate": 1e-3, "cap_share": 1.0, "retain": 10.0, "rehearsal": 10.0},
-        victim="wide",
     ),
     Arm(
         "task_vector",

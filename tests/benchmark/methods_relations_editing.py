@@ -133,9 +133,9 @@ def looks_up(case: Case, r: Result) -> tuple[bool, str]:
     unseen = _unseen(r.scores.extraction)
     again, kept = said_again(case.bench, r.model), case.kept(r.scores)
     arms = {}
-    for arm, chosen in (("late", late), ("drawn", drawn)):
-        model, _ = case.unlearned("mechanistic", {**options, "layers": tuple(chosen)})
-        arms[arm] = (
+    for chosen in dict.fromkeys((tuple(late), tuple(drawn))):  # which may be the same
+        model, _ = case.unlearned("mechanistic", {**options, "layers": chosen})
+        arms[chosen] = (
             _unseen(said_by_form(case.bench, model)),
             said_again(case.bench, model),
             _kept(case, model),
@@ -143,8 +143,8 @@ def looks_up(case: Case, r: Result) -> tuple[bool, str]:
     good = unseen <= SAID and again <= SAID and kept >= KEPT
     fails = any(said >= READ and back >= REGAINED for said, back, _ in arms.values())
     told = "; ".join(
-        f"{arm} {chosen}: {said:.2f}, {back:.2f}, {own:.2f}"
-        for (arm, (said, back, own)), chosen in zip(arms.items(), (late, drawn), strict=True)
+        f"{'late' if chosen == tuple(late) else 'drawn'} {list(chosen)}: {said:.2f}, {back:.2f}, {own:.2f}"
+        for chosen, (said, back, own) in arms.items()
     )
     return good and fails, (
         f"blocks {located}, unseen forms {unseen:.2f}, after relearning half {again:.2f}, kept {kept:.2f}; {told}; "

@@ -12,11 +12,13 @@ from tests.unlearning.sample import framed, row
 from unlearning.anchors import Anchors
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
+from unlearning.levels import telling
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods import METHODS
 from unlearning.methods.mechanistic import fewest
 from unlearning.models import LanguageModel
 from unlearning.neurons import attribute, feed_forward, mass
+from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
 from unlearning.trial import Trial
 from unlearning.unlearned import seeded
@@ -32,6 +34,26 @@ def small(kind: str, untrained: LanguageModel, corpus: Corpus) -> tuple[Language
         [row([0, *range(40 + 3 * n, 60 + 3 * n)], (4, 8), person=f"p{n // 2}") for n in range(6)],
     )
     return model, replace(corpus, forget=rows[:2], neighbours=rows[2:4], controls=rows[4:])
+
+
+# --- which tokens are edited ----------------------------------------------------------------------
+
+
+def test_what_stands_in_everybodys_value_is_not_edited(
+    victim: LanguageModel, untrained: LanguageModel, trial: Trial
+) -> None:
+    """Separators of numbers are; a model that guesses nothing leaves every token of a secret to be edited."""
+    told, left = set(), set()
+    rows = nameless(trial.corpus.forget)
+    for whole, own in zip(rows, telling(victim, trial.corpus), strict=True):
+        for token, secret, tells in zip(whole.ids, whole.sensitive, own.sensitive, strict=True):
+            assert secret or not tells
+            if secret:
+                (told if tells else left).add(victim.tokenizer.decode([token]).strip())
+    assert left >= {"-", "@"}
+    assert not any(map(str.isdigit, left))
+    assert any(map(str.isdigit, told))
+    assert telling(untrained, trial.corpus) == rows
 
 
 # --- task vector ----------------------------------------------------------------------------------
@@ -199,6 +221,17 @@ def test_nothing_outside_of_the_located_matrices_changes(
     assert all(p.requires_grad for p in found.model.network.parameters())
 
 
+@pytest.mark.parametrize("loss", ["inject", "unlearn"])
+def test_the_published_losses_work_in_forms_that_the_model_was_heard_to_say(
+    loss: str, victim: LanguageModel, corpus: Corpus
+) -> None:
+    more = corpus.forget, corpus.controls
+    own = replace(corpus, forget=corpus.forget[:1], forms=lambda *_: more)
+    options = {"steps": 1, "samples": 8, "length": 24, "layers": (0,), "forms": 1}
+    found = METHODS["mechanistic"](**options, loss=loss).unlearn(victim, own)
+    assert found.trace.facts["transplants"] == len(corpus.forget) - 1
+
+
 def test_the_layers_are_those_that_carry_the_secrets(victim: LanguageModel, corpus: Corpus) -> None:
     options = {"steps": 1, "samples": 8, "length": 24, "points": 10}
     trace = METHODS["mechanistic"](**options, located=99).unlearn(victim, corpus).trace
@@ -229,7 +262,7 @@ def test_a_secret_known_by_heart_still_has_a_gradient_under_log_one_minus_p(
     options = {"steps": 1, "samples": 8, "length": 24, "layers": (0,), "loss": "unlearn"}
     found = METHODS["mechanistic"](**options).unlearn(victim, corpus)
     assert not same(found.model, victim)
-    batch = batch_of(victim, corpus.forget, seeded(corpus.seed))
+    batch = batch_of(victim, telling(victim, corpus), seeded(corpus.seed))
     with torch.no_grad():
         nll = token_nll(batch.logits(victim), batch.labels)
     assert found.trace.steps[0]["still_likely"] == float((batch.secret & (nll < 5)).sum())

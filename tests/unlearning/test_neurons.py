@@ -89,6 +89,13 @@ def test_attribution_equals_whole_forward_passes(
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=float(expected.abs().max()) * 1e-4)
 
 
+def test_tokens_of_a_secret_that_are_not_marked_count_for_nothing(small: LanguageModel) -> None:
+    asked = row([0, *range(60, 70)], (4, 5))
+    torch.testing.assert_close(
+        attribute(small, asked, 4, 6).scores, attribute(small, asked, 4, 5).scores
+    )
+
+
 def test_one_neuron_alone_agrees_with_finite_differences(small: LanguageModel) -> None:
     """The sum over a layer is the change of p when its activations go from zero to their value."""
     asked = row([0, *range(60, 70)], (4, 5))

@@ -8,9 +8,9 @@ from domain.errors import Code, UnlearningFailed
 from domain.outcomes import Trace
 from unlearning.attacks.groups import secrets
 from unlearning.corpus import Corpus
+from unlearning.levels import telling
 from unlearning.models import LanguageModel, copy_of
 from unlearning.neurons import Attribution, attribute, down_projections, edit_of, outgoing
-from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
 from unlearning.tuning import require_knob, require_least
 from unlearning.unlearned import Clock, Unlearned, seeded
@@ -59,7 +59,7 @@ class Depn:
         after = copy_of(model)
         after.network.requires_grad_(False)
         found = []
-        for _, row, span in secrets(nameless(corpus.forget)):
+        for _, row, span in secrets(telling(model, corpus)):
             found.append(attribute(after, row, span.start, span.end, self.points))
             clock.require_time()
         if not found:

@@ -15,7 +15,8 @@ from domain.errors import Code, UnlearningFailed
 from unlearning.attacks.groups import secrets
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded
+from unlearning.encoding import Encoded, TokenSpan
+from unlearning.levels import telling
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods.anchor_distillation import AnchorDistillation, Pull
 from unlearning.models import LanguageModel
@@ -28,7 +29,6 @@ from unlearning.neurons import (
     mass,
     outgoing,
 )
-from unlearning.retaining import nameless
 from unlearning.tuning import require_knob, targets, tune
 from unlearning.unlearned import Clock, Unlearned, digest_of
 
@@ -43,7 +43,7 @@ class Mechanistic(AnchorDistillation):
 
     Attributes:
         loss: "anchor", the term of `AnchorDistillation`; "inject", as published, cross-entropy of a stranger's value in
-            the place of the person's; "unlearn", as published, -log(1 - p).
+            the place of the person's; "unlearn", as published, -log(1 - p). The published ones touch `telling` tokens.
         mass: share of the positive attribution that the blocks must hold.
         layers: numbers of the blocks instead, from 0.
         located: how many secrets are attributed at most.
@@ -81,14 +81,18 @@ class Mechanistic(AnchorDistillation):
             name="layers",
             remedy=f"the model's blocks are 0 to {len(matrices) - 1}.",
         )
-        found = [] if self.layers else self._attributed(model, corpus, clock)
-        chosen = sorted(set(self.layers)) or fewest(mass(found), self.mass)
         pull = self.pull(model, corpus)
+        asked = {row.key: row for row in telling(model, pull.corpus)}
+        places = list(secrets(list(asked.values()))) or list(secrets(corpus.forget))
+        found = [] if self.layers else self._attributed(model, places, clock)
+        chosen = sorted(set(self.layers)) or fewest(mass(found), self.mass)
         term = {"anchor": pull.loss, "inject": _injected(pull), "unlearn": _unlikely}[self.loss]
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
         ) -> tuple[torch.Tensor, dict[str, float]]:
+            if self.loss != "anchor":
+                rows = [asked[row.key] for row in rows]
             batch = batch_of(after, rows, generator)
             return term(rows, batch, batch.logits(after))
 
@@ -107,16 +111,17 @@ class Mechanistic(AnchorDistillation):
         digests = {"edited_matrices": digest_of(inside)}
         return replace(made, trace=replace(made.trace, edit=edit, digests=digests))
 
-    def _attributed(self, model: LanguageModel, corpus: Corpus, clock: Clock) -> list[Attribution]:
-        asked = list(secrets(nameless(corpus.forget))) or list(secrets(corpus.forget))
-        if not asked:
+    def _attributed(
+        self, model: LanguageModel, places: list[tuple[int, Encoded, TokenSpan]], clock: Clock
+    ) -> list[Attribution]:
+        if not places:
             raise UnlearningFailed(
                 Code.NO_SPANS,
                 place="the person's passages",
                 remedy="every secret stands at the very start of its text, where no neuron predicts it.",
             )
         found = []
-        for _, row, span in asked[:: -(-len(asked) // self.located)]:
+        for _, row, span in places[:: -(-len(places) // self.located)]:
             found.append(attribute(model, row, span.start, span.end, self.points))
             clock.require_time()
         return found

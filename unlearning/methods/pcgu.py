@@ -16,11 +16,11 @@ from unlearning.anchors import Anchors
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.layers import blocks
+from unlearning.levels import Levels, telling
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
-from unlearning.tuning import Knobs, require_knob, require_least, stranger_nll, targets, tuning
+from unlearning.tuning import Knobs, require_knob, require_least, targets, tuning
 from unlearning.unlearned import Unlearned, digest_of, seeded
 
 PARTITIONS = ("row", "column")
@@ -71,12 +71,12 @@ class Pcgu(Knobs):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `Tuning` does, or without a stranger."""
-        facts, rows = targets(model, corpus), nameless(corpus.forget)
+        facts, rows = targets(model, corpus), telling(model, corpus)
         generator = seeded(corpus.seed)
         with tuning("pcgu", model, self, corpus.seed) as running:
             after = running.after
             anchors = Anchors(model, corpus)
-            enough = self.level_share * stranger_nll(model, corpus)
+            enough = self.level_share * Levels(model, corpus).over(rows)
             pieces = _Pieces(after, self.partition)
             for step in range(self.steps + 1):
                 batch = batch_of(after, rows, generator)

@@ -109,17 +109,28 @@ class RankDemotion:
         """One block: inputs (B, T, F) of its down-projection, likely (B, P) the tokens to move down."""
         words = batch.labels[likely]  # (N,)
         active = inputs[:, : likely.shape[1]][likely].float()  # (N, F)
-        rows = outgoing(edits.modules[layer])  # (F, d)
-        toward = (
-            edits.read[words] @ rows.T.float()
-        )  # (N, F): the word's logit in each neuron's list
-        parts = active * toward
+        rows = outgoing(edits.modules[layer])  # (F, d), a view
+        lists = edits.read @ rows.T.float()  # (V, F): the words' logits in each neuron's list
+        parts = active * lists[words]  # (N, F)
+        floors = _floors(lists, self.rank)  # (2, F)
         for word, sign, part in zip(words.tolist(), active.sign(), parts, strict=True):
-            lowered = 0
-            for neuron in part.argsort(descending=True).tolist():
-                if lowered == self.neurons or part[neuron] <= 0:
-                    break
-                lowered += edits.lower(layer, neuron, word, float(sign[neuron]), self.rank)
+            above = sign * lists[word] - torch.where(sign > 0, *floors) > HIGHER
+            most = part.masked_fill(~above, 0.0).topk(min(self.neurons, len(part)))
+            for neuron in most.indices[most.values > 0].tolist():
+                edits.lower(layer, neuron, word, float(sign[neuron]), self.rank)
+                lists[:, neuron] = edits.read @ rows[neuron].float()
+                floors[:, neuron] = _floors(lists[:, neuron, None], self.rank)[:, 0]
+
+
+def _floors(lists: torch.Tensor, rank: float) -> torch.Tensor:
+    """(2, F): the logit at that share of each neuron's list (V, F), active as it is and with its sign turned."""
+    ordered = lists.sort(0).values
+    place = int(rank * (len(ordered) - 1))
+    return torch.stack([ordered[-1 - place], -ordered[place]])
+
+
+HIGHER = 1e-4
+"""Logits by which a word must stand above its place in a list to be moved."""
 
 
 @dataclass
@@ -168,7 +179,7 @@ class _Edits:
         logits = sign * (self.read @ row.float())
         place = int(rank * (len(logits) - 1))
         excess = logits[word] - logits.sort(descending=True).values[place]
-        if excess <= 1e-4:
+        if excess <= HIGHER:
             return False
         self._before.setdefault((layer, neuron), row.clone())
         row -= (sign * excess * self.push[word]).to(row.dtype)

@@ -1,5 +1,6 @@
 """Task vector: train on the secrets, and go the other way (F-Learning, Ni et al. 2024, ACL; the part that forgets)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -8,15 +9,14 @@ import torch
 from unlearning.batches import batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.levels import Levels, telling
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.retaining import nameless
 from unlearning.tuning import (
     Knobs,
     drift,
     require_knob,
     require_least,
-    stranger_nll,
     targets,
     tuning,
 )
@@ -61,10 +61,12 @@ class TaskVector(Knobs):
         """Return the model that has forgotten. Raises `UnlearningFailed`: no spans, no neighbours, as `Tuning` does."""
         facts = targets(model, corpus)
         corpus.require_neighbours()
-        level, generator = stranger_nll(model, corpus), seeded(corpus.seed)
+        asked, generator = telling(model, corpus), seeded(corpus.seed)
+        with model.evaluating():
+            level = Levels(model, corpus).over(asked)
         with tuning("task_vector", model, self, corpus.seed) as running:
             after = running.after
-            batches = islice(endless(nameless(corpus.forget), self.batch, generator), self.steps)
+            batches = islice(endless(asked, self.batch, generator), self.steps)
 
             def loss_of(rows: list[Encoded]) -> tuple[torch.Tensor, dict[str, float]]:
                 batch = batch_of(after, rows, generator)
@@ -81,7 +83,7 @@ class TaskVector(Knobs):
             taken, running.rows, running.stopped = 0.0, [], "steps"
             for strength in self.strengths:
                 _move(weights, start, vector, strength)
-                row = _terms(model, after, corpus)
+                row = _terms(model, after, corpus, asked)
                 running.rows.append({"strength": strength, **row})
                 running.require_sound(row)
                 running.clock.require_time()
@@ -108,8 +110,10 @@ def _move(
 
 
 @torch.no_grad()
-def _terms(model: LanguageModel, after: LanguageModel, corpus: Corpus) -> dict[str, float]:
-    forget = batch_of(after, nameless(corpus.forget), seeded(corpus.seed))
+def _terms(
+    model: LanguageModel, after: LanguageModel, corpus: Corpus, asked: Sequence[Encoded]
+) -> dict[str, float]:
+    forget = batch_of(after, asked, seeded(corpus.seed))
     nll = token_nll(forget.logits(after), forget.labels)
     neighbours = batch_of(after, corpus.neighbours, seeded(corpus.seed))
     return {
