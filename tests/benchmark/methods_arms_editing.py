@@ -63,10 +63,19 @@ EDITING = (
     Arm(
         "mechanistic_anchor",
         "mechanistic",
-        "ours: a stranger's labels in the located layers",
+        "ours: a stranger's labels in the located layers, in all forms of sentence that the model knows",
         _IN_RANGE,
         seesaw(reaches),
-        {"steps": 250, "rate": 1e-3, "cap_share": 1.0, "retain": 10.0, "rehearsal": 10.0},
+        {
+            "steps": 150,
+            "rate": 1e-3,
+            "anchor": 1.0,
+            "cap_share": 0.7,
+            "retain": 10.0,
+            "rehearsal": 10.0,
+            "forms": 8,
+            "samples": 768,
+        },
     ),
     Arm(
         "task_vector",
