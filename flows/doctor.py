@@ -6,10 +6,15 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domain.errors import ErasureError
 from flows.settings import Settings, load_settings
 from flows.unexpected import where
+
+if TYPE_CHECKING:  # imported when it is needed: the doctor is quick
+    from detectors.annotator import Annotator
+    from detectors.online import Online
 
 LEAST_FREE = 2 * 1024**3  # bytes: a small model twice, and a copy of its corpus
 
@@ -106,26 +111,26 @@ def _policy(settings: Settings) -> str:
 
 def _annotator(settings: Settings) -> str:
     from detectors.annotator import Annotator
-    from flows import build
-    from flows.policy import load_policy
 
-    built = build.detectors(load_policy(settings.policy)).values()
-    annotators = [detector for detector in built if isinstance(detector, Annotator)]
-    for annotator in annotators:
-        annotator.check()
-    return "its model answers" if annotators else "off in the policy"
+    return _answering(settings, Annotator, "its model answers")
 
 
 def _online(settings: Settings) -> str:
     from detectors.online import Online
+
+    return _answering(settings, Online, "its models load")
+
+
+def _answering(settings: Settings, sort: "type[Annotator | Online]", well: str) -> str:
+    """Let every detector of a sort, as the policy has them, see whether its models answer."""
     from flows import build
     from flows.policy import load_policy
 
     built = build.detectors(load_policy(settings.policy)).values()
-    several = [detector for detector in built if isinstance(detector, Online)]
-    for online in several:
-        online.check()
-    return "its models load" if several else "off in the policy"
+    several = [detector for detector in built if isinstance(detector, sort)]
+    for detector in several:
+        detector.check()
+    return well if several else "off in the policy"
 
 
 def _catalog(settings: Settings) -> str:

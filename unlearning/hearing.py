@@ -26,10 +26,26 @@ class Hearing(Rehearsed):
         super().__post_init__()
         require_least(self, forms=0)
 
-    def heard(self, model: LanguageModel, corpus: Corpus) -> tuple[Corpus, list[Encoded] | None]:
-        """The corpus with the person in those forms, and what the model said; without `forms` it is not asked."""
+    def heard(self, model: LanguageModel, corpus: Corpus) -> "Heard":
+        """The person in those forms; without `forms` the model is not asked."""
         if not self.forms:
-            return corpus, None
+            return Heard(corpus, None, 0)
         with model.evaluating():
             said = rehearse(model, corpus, self.samples, self.length, seeded(corpus.seed))
-        return corpus.in_forms_of([r.text for r in (*said, *corpus.neighbours)], self.forms), said
+        wider = corpus.in_forms_of([r.text for r in (*said, *corpus.neighbours)], self.forms)
+        return Heard(wider, said, len(wider.forget) - len(corpus.forget))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a method learns from when it has asked the model for forms of sentence.
+
+    Attributes:
+        corpus: with the person's passages in all forms in which they are to be forgotten.
+        said: what the model said; None: it was not asked.
+        transplants: how many of the passages are not the person's own.
+    """
+
+    corpus: Corpus
+    said: list[Encoded] | None
+    transplants: int

@@ -20,11 +20,11 @@ from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
-from unlearning.hearing import Hearing
+from unlearning.hearing import Heard, Hearing
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
 from unlearning.models import LanguageModel
-from unlearning.tuning import require_knob, require_least, tune
+from unlearning.tuning import ForgetLoss, require_knob, require_least, tune
 from unlearning.unlearned import Unlearned, seeded
 
 
@@ -78,31 +78,24 @@ class AnchorDistillation(Hearing):
             batch = batch_of(after, rows, generator)
             return pull.loss(rows, batch, batch.logits(after))
 
-        return tune(
-            "anchor_distillation",
-            model,
-            pull.corpus,
-            self,
-            forget,
-            self.reached,
-            pull.facts,
-            said=pull.said,
-        )
+        return self.towards("anchor_distillation", model, pull, forget)
+
+    def towards(
+        self, method: str, model: LanguageModel, pull: "Pull", forget: ForgetLoss
+    ) -> Unlearned:
+        """Learn from what was heard until the stop rule holds. Raises `UnlearningFailed` as `tune` does."""
+        heard, facts = pull.heard, pull.facts
+        return tune(method, model, heard.corpus, self, forget, self.reached, facts, said=heard.said)
 
     def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
         """The forget term of this person. Raises `UnlearningFailed` without a secret or an anchor."""
         corpus.require_spans()
-        own = len(corpus.forget)
-        corpus, said = self.heard(model, corpus)
+        heard = self.heard(model, corpus)
+        corpus = heard.corpus
         with model.evaluating():
             anchors = Anchors(model, corpus, self._generic(model, corpus))
             levels = Levels(model, corpus, self.name_share)
-        facts = {
-            "secrets": float(anchors.secrets),
-            "stretched": float(anchors.stretched),
-            "transplants": float(len(corpus.forget) - own),
-        }
-        return Pull(anchors, levels, self.anchor, self.cap_share, corpus, said, facts)
+        return Pull(anchors, levels, self.anchor, self.cap_share, heard)
 
     def reached(self, terms: Mapping[str, float]) -> bool:
         """The stop rule."""
@@ -123,18 +116,23 @@ class Pull:
     Attributes:
         anchors, levels: of this person.
         anchor, cap_share: as in `AnchorDistillation`.
-        corpus: with the person's passages in all forms in which they are to be forgotten.
-        said: what the model said when it was asked for forms; None: it was not.
-        facts: how many secrets there are, how many no stranger's value fits, how many passages are transplants.
+        heard: the person's passages, in all forms in which they are to be forgotten.
     """
 
     anchors: Anchors
     levels: Levels
     anchor: float
     cap_share: float
-    corpus: Corpus
-    said: list[Encoded] | None
-    facts: Mapping[str, float]
+    heard: Heard
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """How many secrets there are, how many no stranger's value fits, how many passages are not the person's own."""
+        return {
+            "secrets": float(self.anchors.secrets),
+            "stretched": float(self.anchors.stretched),
+            "transplants": float(self.heard.transplants),
+        }
 
     def cap(self, rows: list[Encoded], batch: Batch) -> torch.Tensor:
         """(B, P) nats at which the ascent of each token ends."""

@@ -82,7 +82,7 @@ class Mechanistic(AnchorDistillation):
             remedy=f"the model's blocks are 0 to {len(matrices) - 1}.",
         )
         pull = self.pull(model, corpus)
-        asked = {row.key: row for row in telling(model, pull.corpus)}
+        asked = {row.key: row for row in telling(model, pull.heard.corpus)}
         places = list(secrets(list(asked.values()))) or list(secrets(corpus.forget))
         found = [] if self.layers else self._attributed(model, places, clock)
         chosen = sorted(set(self.layers)) or fewest(mass(found), self.mass)
@@ -103,8 +103,10 @@ class Mechanistic(AnchorDistillation):
             "located_by": float(sum(a.backward_passes for a in found)),
         }
         inside = [name for layer in chosen for name in matrices[layer]]
-        known, never = pull.corpus, lambda _: False
-        made = tune("mechanistic", model, known, self, forget, never, facts, inside, pull.said)
+        heard, never = pull.heard, lambda _: False
+        made = tune(
+            "mechanistic", model, heard.corpus, self, forget, never, facts, inside, heard.said
+        )
         widths = [len(outgoing(module)) for module in down_projections(model)]
         neurons = ((layer, n) for layer in chosen for n in range(widths[layer]))
         edit, _ = edit_of(model, neurons, found)

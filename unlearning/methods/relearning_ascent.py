@@ -22,7 +22,7 @@ from unlearning.fine_tuning import fine_tuned
 from unlearning.losses import capped_ascent, masked_mean, token_nll
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.models import LanguageModel
-from unlearning.tuning import require_least, tune
+from unlearning.tuning import require_least
 from unlearning.unlearned import Unlearned
 
 
@@ -70,7 +70,7 @@ class RelearningAscent(AnchorDistillation):
         ) -> tuple[torch.Tensor, dict[str, float]]:
             nonlocal taken, asked
             if asked % self.every == 0:
-                taken = self._displacement(after, pull.corpus, order)
+                taken = self._displacement(after, pull.heard.corpus, order)
             asked += 1
             batch = batch_of(after, rows, generator)
             here, terms = pull.loss(rows, batch, batch.logits(after))
@@ -79,16 +79,7 @@ class RelearningAscent(AnchorDistillation):
             terms["relearnt_nll"] = float(masked_mean(nll.detach(), batch.secret))
             return here + self.relearnt * there, terms
 
-        return tune(
-            "relearning_ascent",
-            model,
-            pull.corpus,
-            self,
-            forget,
-            self.reached,
-            pull.facts,
-            said=pull.said,
-        )
+        return self.towards("relearning_ascent", model, pull, forget)
 
     def _displacement(
         self, after: LanguageModel, corpus: Corpus, order: random.Random

@@ -54,9 +54,8 @@ class SelectiveAscent(Hearing):
         """Return the model that has forgotten. Raises `UnlearningFailed` as `Corpus.online` and `tune` do."""
         corpus = corpus.online() if self.spans == "online" else corpus
         corpus.require_spans()
-        own = len(corpus.forget)
-        corpus, said = self.heard(model, corpus)
-        levels = Levels(model, corpus)
+        heard = self.heard(model, corpus)
+        levels = Levels(model, heard.corpus)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
@@ -78,7 +77,8 @@ class SelectiveAscent(Hearing):
 
         facts = {
             "level": levels.mean,
-            "transplants": float(len(corpus.forget) - own),
+            "transplants": float(heard.transplants),
             "online": float(self.spans == "online"),
         }
+        corpus, said = heard.corpus, heard.said
         return tune("selective_ascent", model, corpus, self, forget, reached, facts, said=said)
