@@ -208,6 +208,14 @@ def _summary(ref: str, row: dict[str, Any], out: Path, seconds: dict[str, float]
     }
 
 
+def verdict(attempts: list[dict[str, Any]]) -> str:
+    """What the last method came to, and which were tried before it and did not pass."""
+    *earlier, last = attempts
+    failed = [attempt["method"] for attempt in earlier if attempt["outcome"] != "PASS"]
+    after = f", after {' and '.join(failed)} had not passed" if failed else ""
+    return f"{last['outcome']} by {last['method']}{after}"
+
+
 def _last_verification(bundle: Path) -> dict[str, Any]:
     import zipfile
 
@@ -275,7 +283,7 @@ def _tell(summary: dict[str, Any], row: dict[str, Any], out: Path) -> None:
     console.facts(
         "",
         [
-            ("verdict", f"{summary['verdict']} by {summary['method']}"),
+            ("verdict", verdict(row["attempts"])),
             ("seconds", ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())),
             ("report", row["report"]),
             ("summary", str(out / "summary.json")),
