@@ -2,6 +2,8 @@
 
 import base64
 import gzip
+import io
+import os
 import sqlite3
 import zipfile
 from collections.abc import Iterator
@@ -26,18 +28,33 @@ def forms(text: str) -> set[bytes]:
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Every file; rows of SQLite databases and members of archives as well."""
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        raw = path.read_bytes()
+    for path in _files(folder):
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:  # a server's working file, gone since it was listed
+            continue
         name = str(path.relative_to(folder))
         yield f"{name} (its name)", name.encode()
         yield name, raw
         if raw.startswith(b"SQLite format 3"):
             yield f"{name} (rows)", _rows(path)
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
+        if zipfile.is_zipfile(io.BytesIO(raw)):
+            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
                 yield from ((f"{name}:{n}", archive.read(n)) for n in archive.namelist())
         if raw.startswith(b"\x1f\x8b"):
             yield f"{name} (unpacked)", gzip.decompress(raw)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file under the folder; one that disappears meanwhile is no error, one that cannot be read is."""
+
+    def unreadable(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    walked = os.walk(folder, onerror=unreadable)
+    files = (Path(under, name) for under, _, names in walked for name in names)
+    return sorted(path for path in files if path.is_file())
 
 
 def _rows(path: Path) -> bytes:
