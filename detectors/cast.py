@@ -97,6 +97,10 @@ class Cast:
         """Whose names hold one of these words."""
         return set().union(*(self._whose.get(word, ()) for word in words))
 
+    def knows(self, word: str) -> bool:
+        """Whether it is somebody's."""
+        return word in self._whose
+
     def having(self, words: set[str]) -> set[int]:
         """Whose names hold all of these words."""
         several = [self._whose.get(word, set()) for word in words]

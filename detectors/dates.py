@@ -111,12 +111,12 @@ def _patterns(day: date) -> list[str]:
 
 
 def _form(pattern: str, anchor: str, loose: str = "") -> Form:
-    """A date must not begin or end inside a longer word or number; ISO date-times may follow with a
-    T.
+    """A date, without alternatives outside of brackets, must not begin or end inside a longer word or
+    number; ISO date-times may follow with a T.
     """
     return Form(
         SpanKind.DATE,
-        rf"(?<![^\W_])(?:{pattern})(?!\d|[^\W\dt_])",
+        rf"(?<![^\W_]){pattern}(?!\d|[^\W\dt_])",
         0.9,
         alone=False,
         anchor=anchor,

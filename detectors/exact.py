@@ -176,14 +176,14 @@ def _identified(strong: list[_Hit]) -> bool:
 
 def _hits(form: Form, folded: Folded, names: Sequence[_Hit] = ()) -> list[_Hit]:
     """Where a form is, except for parts of a name inside one of these whole ones."""
+    places = form.matches(folded)
+    if form.kind is not SpanKind.PERSON:
+        return [(form, start, end) for start, end in places]
     return [
         (form, start, end)
-        for start, end in form.matches(folded)
-        if form.kind is not SpanKind.PERSON
-        or (
-            not any(first <= start and end <= last for _, first, last in names)
-            and is_bare(form, folded.original, start, end)
-        )
+        for start, end in places
+        if not any(first <= start and end <= last for _, first, last in names)
+        and is_bare(form, folded.original, start, end)
     ]
 
 

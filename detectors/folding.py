@@ -43,6 +43,8 @@ class Folded:
         """The original code points behind `text[start:end]`, with the combining marks that follow
         them.
         """
+        if self.original.isascii():
+            return start, end
         first, last = self.origin[start], self.origin[end - 1] + 1
         while last < len(self.original) and _is_combining(self.original[last]):
             last += 1

@@ -35,7 +35,12 @@ class Form:
         titled: whether the match must begin with a capital in the original.
         loose: a regular expression that `folding.words` of a text with a match satisfies.
         solid: letters and digits in a row that `folding.words` of a text with a match contains once
-            its spaces are taken out. A form with neither says nothing by itself, or is a date.
+            its spaces are taken out. A form with neither of them nor `around` says nothing by itself, or
+            is a date.
+        around: pairs of words of `folding.words`; one of each match stands before one of `names.KEYS`, a few
+            words away at most, and the other right behind it.
+        apart: whether what is found are two places, before and behind the group "between" of the
+            pattern.
         near: a word, and by how many letters at least one and at most so many the group "slip" of
             the pattern must differ from it.
 
@@ -50,6 +55,8 @@ class Form:
     titled: bool = False
     loose: str = ""
     solid: str = ""
+    around: frozenset[tuple[str, str]] = frozenset()
+    apart: bool = False
     near: tuple[str, int] | None = None
 
     @cached_property
@@ -67,7 +74,10 @@ class Form:
             start, end = folded.span(*match.span())
             if self.titled and not folded.original[start].isupper():
                 continue
-            if self.near is None or self._slipped(folded, match):
+            if self.apart:
+                first, last = match.span("between")
+                found += [folded.span(match.start(), first), folded.span(last, match.end())]
+            elif self.near is None or self._slipped(folded, match):
                 found.append((start, end))
         return found
 

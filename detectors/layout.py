@@ -113,7 +113,7 @@ class Layout:
         """Two lines and more in a row with equally many cells, by the first delimiter that does."""
         found: list[Table] = []
         for block in self.blocks:
-            for delimiter in _DELIMITERS:
+            for delimiter in _DELIMITERS if len(block) > 1 else ():
                 rows = [(number, self._cells(delimiter, number)) for number in block]
                 runs = [list(run) for _, run in groupby(rows, lambda row: len(row[1]))]
                 fewest = _FEWEST.get(delimiter, 2)
@@ -155,6 +155,8 @@ class Layout:
         return parted(block, self._beginnings(block))
 
     def _beginnings(self, block: range) -> list[int]:
+        if len(block) == 1:
+            return []
         lines = {n: self.lines[n] for n in block}
         for indent in sorted({line.indent for line in lines.values()}):
             outer = [n for n, line in lines.items() if line.indent == indent]

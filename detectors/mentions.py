@@ -23,7 +23,7 @@ _THING = re.compile(
 )
 """Last words of what looks like a name and is a house, a desk or a key."""
 _SHORTEST = 3  # letters of a part that counts when it stands alone
-_POSSESSIVE = re.compile("['\u2019]s$")
+_POSSESSIVE = ("'s", "\u2019s")
 _RUN = re.compile(rf"([{UPPER}][^\W\d_]+(?:['\u2019-][^\W\d_]+)*) $")
 _FOLLOWING = re.compile(rf" ({CAPITALISED})")
 _REVERSED = re.compile(rf", ({CAPITALISED})(?=\n|$| ?[(;:|])")
@@ -173,10 +173,11 @@ def _add_parts(people: Cast, text: str, taken: Sequence[SensitiveSpan]) -> None:
     """
     alone: list[tuple[Place, str]] = []
     for match in WORD.finditer(text):
-        word = _POSSESSIVE.sub("", match.group())
+        word = match.group()
+        word = word[:-2] if word.endswith(_POSSESSIVE) else word
         place = (match.start(), match.start() + len(word))
         folded = word.lower() if word.isascii() else fold(word).text
-        if len(word) < _SHORTEST or not people.fitting([folded]):
+        if len(word) < _SHORTEST or not people.knows(folded):
             continue
         covered = any(span.start <= place[0] < span.end for span in taken)
         if covered or people.mentions.touching(*place):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from detectors.folding import fold
 from detectors.forms import LEFT, LETTER, RIGHT, Form, plain
@@ -15,6 +16,15 @@ _LINKS = "van von der den de di da del della du la le los las ten ter zu zum bin
 HONORIFICS = frozenset(_TITLES.split())
 PARTICLES = frozenset(_LINKS.split())
 _SEPARATOR = r"(?:\s{1,3}|[_.\-]|\\_|\s*\\\n\s*)"
+_QUOTE = r"(?:\\?[\"'])?"
+_CELL = r"(?:\\?[\"']\s?[,;]\s?\\?[\"']|[,;]|\s{0,3}\|\s{0,3})"
+_NEXT = rf"{_QUOTE}\s{{0,3}}[,;]?\s{{0,8}}{_QUOTE}"
+"""From the value of a field to the next key."""
+_FIRST, _LAST = "first|given|fore|vor", "last|family|sur|nach"
+KEYS = [f" (?:{_FIRST}|{_LAST}) ?name ", f"  (?:{_FIRST}|{_LAST})  "]
+"""The keys of fields with a part of a name, over `folding.words`. Without "name" they are common words, and
+count with two signs before and behind.
+"""
 _WORD_BEFORE = re.compile(r"(?<![^\W\d_])([^\W\d_]+)(\.?[ \t]|-)$")
 _WORD_AFTER = re.compile(r"[ \t-]([^\W\d_]+)")
 _TRANSCRIBED = str.maketrans(
@@ -66,7 +76,62 @@ def name_forms(value: str) -> list[Form]:
         ),
         name_form(family, 0.5, anchor, alone=False, titled=True),
         name_form(given, 0.5, anchor_of(first), alone=False, titled=True),
+        *_fields(words, between),
     ]
+
+
+def _fields(words: list[str], between: str) -> list[Form]:
+    """The parts of a full name in fields of their own, both orders: in cells that follow each other,
+    `"Ada","Lind"`, and behind keys, `first_name: Ada, last_name: Lind`.
+
+    `between` is what may stand between the two words in `folding.words`.
+    """
+    first, middles, last = parts(words)
+    given, family = spelt(first), _SEPARATOR.join(map(spelt, last))
+    g, f = loosely(first), " +".join(map(loosely, last))
+    cells = "".join(rf"(?:{_CELL}(?:{_shortened(word)})?)?" for word in middles)
+    cells += "" if middles else rf"(?:{_CELL}(?:[^\W\d_]\.?)?)?"
+    middle = rf"(?:{_key('middle')}[^\W\d_]{{0,20}}\.?{_NEXT})?"
+    in_cells = [
+        (given, f"{cells}{_CELL}", family, f" {g}{between} +{f} "),
+        (family, _CELL, given, f" {f} +{g} "),
+    ]
+    behind_keys = [
+        (given, f"{_NEXT}{middle}{_key(_LAST)}", family, _around(first, last[0])),
+        (family, f"{_NEXT}{_key(_FIRST)}", given, _around(last[-1], first)),
+    ]
+    anchor = anchor_of(last[-1])
+    return [
+        replace(
+            name_form(f"{one}(?P<between>{gap}){two}", 0.8, anchor, titled=True, loose=loose),
+            apart=True,
+        )
+        for one, gap, two, loose in in_cells
+    ] + [
+        replace(name_form(f"{one}(?P<between>{gap}){two}", 0.95, anchor), apart=True, around=words)
+        for one, gap, two, words in behind_keys
+        if words
+    ]
+
+
+def _key(words: str) -> str:
+    """The key of a field, as far as its value: see `KEYS`."""
+    key = rf"{LEFT}(?:{words})[_\- ]?name|(?<=\W\W)(?:{words})(?=\W\W)"
+    return rf"(?:{key}){_QUOTE}\s?[:=]\s?{_QUOTE}"
+
+
+def _around(before: str, behind: str) -> frozenset[tuple[str, str]]:
+    """The words of `folding.words` with which one name ends and the other begins, in all spellings;
+    none for a name with other signs in it.
+    """
+    return frozenset(
+        ("".join(one[start:]), "".join(two[:end]))
+        for one in _spellings(before)
+        for two in _spellings(behind)
+        if "".join(one + two).isalnum()
+        for start in range(len(one))
+        for end in range(1, len(two) + 1)
+    )
 
 
 def alias_forms(value: str) -> list[Form]:

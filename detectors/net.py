@@ -1,5 +1,7 @@
 """One net for many people: which of them each text may mention, in one pass over its bytes."""
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,6 +12,7 @@ from detectors import days
 from detectors.dates import read_date
 from detectors.folding import WIDEST, words
 from detectors.forms import Form, is_near
+from detectors.names import KEYS
 from detectors.patterns import Patterns, RefusedError, TooManyError
 from domain.errors import Code, DetectionFailed
 from domain.records import IdentifierKind, SpanKind, Subject
@@ -21,6 +24,7 @@ Caught = dict[int, set[int]]
 Found = tuple[int, int, int]
 """A text, a subject and the place of a form. A text is named by its place, or by its first byte."""
 _NUMBER_GAP = 6  # separators between two digits of one number at most: see `numbers`
+_BESIDE = 4096  # bytes before and behind the key of a field in which the words of a name lie
 _FEW, _MANY = 8, 256  # matches, and one more in so many bytes: with more, all texts are looked at
 
 
@@ -44,6 +48,7 @@ class Net:
     _whose: list[tuple[Whose, "_Slip | None"]] = field(default_factory=list, init=False)
     _dates: dict[days.Key, set[int]] = field(default_factory=dict, init=False)
     _dated: list[list[int]] = field(default_factory=list, init=False)
+    _around: dict[bytes, dict[bytes, Whose]] = field(default_factory=dict, init=False)
     _always: list[set[int]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +66,11 @@ class Net:
                 if form.solid:
                     alike = solid[form.solid.isdigit()]
                     alike.setdefault(form.solid, []).append((number, place))
-                if not form.loose and not form.solid:
+                for before, behind in form.around:
+                    self._around.setdefault(behind.encode(), {}).setdefault(
+                        before.encode(), []
+                    ).append((number, place))
+                if not form.loose and not form.solid and not form.around:
                     if form.kind is SpanKind.DATE:
                         self._dated[-1].append(place)
                     else:
@@ -69,7 +78,9 @@ class Net:
         self._whose = [(several, None) for several in loose.values()]
         self._whose += [(several, _Slip(*key)) for key, several in slips.items()]
         self._reach = max((slip.reach for _, slip in self._whose if slip), default=0)
-        written = [*loose, *(pattern for pattern, _ in slips), *days.patterns(self._days())]
+        written = [*loose, *(pattern for pattern, _ in slips)]
+        written += [*(KEYS if self._around else ()), *days.patterns(self._days())]
+        self._first_of_days = len(self._whose) + len(KEYS) * bool(self._around)
         self._words = self._patterns(written, [several for several, _ in self._whose])
         self._numbers, self._mixed = (_Solid(alike, self._patterns) for alike in solid.values())
         shortest = min(map(len, solid[True]), default=0)
@@ -121,49 +132,65 @@ class Net:
         for alike in (easy, list(map(not_, easy))):  # ASCII is folded faster when it stands alone
             places = list(compress(range(len(texts)), alike))
             folded = words(list(compress(texts, alike)))
-            for found in (self._in_words(folded), self._in_numbers(folded)):
-                for number, subject, form in found:
-                    people = caught.setdefault(places[number], {})
-                    people.setdefault(subject, set(self._always[subject])).add(form)
+            for number, subject, form in self._found(folded):
+                people = caught.setdefault(places[number], {})
+                if subject not in people:
+                    people[subject] = set(self._always[subject])
+                people[subject].add(form)
         for place, people in sorted(caught.items()):
             yield place, dict(sorted(people.items()))
 
-    def _in_words(self, folded: bytes) -> Iterator[Found]:
+    def _found(self, folded: bytes) -> Iterator[Found]:
+        """By the places of the texts."""
+        found = self._in_words(folded)
+        try:
+            found += self._in_long_numbers(folded)
+        except TooManyError:
+            yield from self._numbers.found(folded)
+        yield from self._mixed.found(folded)
+        yield from _numbered(folded, found)
+
+    def _in_words(self, folded: bytes) -> list[Found]:
+        """By the first bytes of the texts."""
         found: list[Found] = []
         for (start, end), patterns in self._words.hits(folded):
             before: list[str] = []
             for pattern in patterns:
-                if pattern >= len(self._whose):  # they come last, and the key is the same for all
+                if pattern >= self._first_of_days:  # the last ones; the key is the same for all
                     key = days.key_before(folded, start, end)
                     for subject in self._dates.get(key, ()) if key else ():
                         found += [(start, subject, form) for form in self._dated[subject]]
                     break
+                if pattern >= len(self._whose):
+                    several = self._names_around(folded, start, end)
+                    found += [(start, subject, form) for subject, form in several]
+                    continue
                 several, slip = self._whose[pattern]
                 if slip and not before:
                     window = folded[max(start, end - self._reach) : end]
                     before = window.decode("utf-8", "ignore").split()
                 if slip is None or slip.among(before):
                     found += [(start, subject, form) for subject, form in several]
-        return _numbered(folded, found)
+        return found
 
-    def _in_numbers(self, folded: bytes) -> Iterator[Found]:
-        """What is written with or without gaps. Few texts have a number as long as those that are
-        looked for: then the others need not be looked at.
+    def _names_around(self, folded: bytes, start: int, end: int) -> Whose:
+        """Whose name stands before and behind the key of a field."""
+        behind = folded[end : end + _BESIDE].split(maxsplit=1)
+        names = self._around.get(behind[0], {}) if behind else {}
+        before = folded[max(start, end - _BESIDE) : end].split() if names else ()
+        return [one for word in set(before) for one in names.get(word, ())]
+
+    def _in_long_numbers(self, folded: bytes) -> list[Found]:
+        """Numbers with or without gaps, by the first bytes of the texts. Few texts have one as long as
+        those that are looked for, so the others are not looked at. Raises `TooManyError` where that
+        does not pay.
         """
-        if self._mixed:
-            yield from self._mixed.found(folded)
-        if not self._numbers:
-            return
-        try:
-            long = list(self._long.hits(folded, _FEW + len(folded) // _MANY))
-        except TooManyError:
-            yield from self._numbers.found(folded)
-            return
+        long = list(self._long.hits(folded, _FEW + len(folded) // _MANY))
         starts = list(dict.fromkeys(start for (start, _), _ in long))
         ends = [folded.find(b"\0", start) for start in starts]
         row = [folded[a : b if b >= 0 else None] for a, b in zip(starts, ends, strict=True)]
-        found = [(starts[n], s, form) for n, s, form in self._numbers.found(b"\0".join(row))]
-        yield from _numbered(folded, found)
+        found = self._numbers.found(b"\0".join(row))
+        return [(starts[number], subject, form) for number, subject, form in found]
 
 
 class _Solid:
@@ -175,10 +202,10 @@ class _Solid:
         self._whose = list(whose.values())
         self._patterns = patterns(list(whose), self._whose)
 
-    def __bool__(self) -> bool:
-        return bool(self._whose)
-
     def found(self, folded: bytes) -> Iterator[Found]:
+        """By the places of the texts."""
+        if not self._whose:
+            return iter(())
         row = folded.translate(None, b" ")
         found = [
             (start, subject, form)
@@ -191,11 +218,12 @@ class _Solid:
 
 def _numbered(folded: bytes, found: Iterable[Found]) -> Iterator[Found]:
     """The same with the places of the texts in place of their first bytes."""
-    number = at = 0
-    for start, subject, form in sorted(found):
-        number += folded.count(b"\0", at, start)
-        at = start
-        yield number, subject, form
+    ordered = sorted(found)
+    if not ordered:
+        return
+    borders = [match.end() for match in re.finditer(b"\0", folded)]
+    for start, subject, form in ordered:
+        yield bisect_right(borders, start), subject, form
 
 
 class _Slip:

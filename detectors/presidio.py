@@ -41,6 +41,10 @@ _DIGIT = re.compile(r"\d|::")
 _PHONE = "PHONE_NUMBER"
 _LONG_NUMBER = re.compile(r"\d(?:[^\w\n]{0,3}\d){4,}")
 _KEPT = 4096  # documents whose findings are kept
+_WAYS, _HARDLY = 8, 0.01
+"""How many ways to read a text the embedded name finder weighs, and the share of them under which what looks
+like a name is none: of .01 to .7, the one with most of the names in texts of the kind that it learnt from.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class PresidioDetector:
 
     Args:
         model: a spaCy pipeline for names of people, installed or on disk; `embedded` is the small one
-            that `make ner` trains. Empty: none, and names are low-confidence candidates by their
-            capitals.
+            that `make ner` trains, which has the last word on what looks like a name by its capitals
+            alone. Empty: none, and all of those are low-confidence candidates.
         language: of the pipeline.
         regions: ISO 3166 codes by which phone numbers without a country prefix are recognised; each
             costs a pass.
@@ -83,7 +87,7 @@ class PresidioDetector:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         found = self._kept.get(digest)
         if found is None:
-            found = introduce(text, settle(self._findings(text, document.ref, subject.request_ref)))
+            found = self._findings(text, document.ref, subject.request_ref)
             self._kept[digest] = found
             if len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -95,15 +99,18 @@ class PresidioDetector:
         ]
 
     def _findings(self, text: str, ref: str, request_ref: str) -> list[Finding]:
-        """What the shapes and the engine say, with the words before each finding taken into
-        account.
+        """What the shapes and the engine say, disjoint and sorted, with the words around each finding
+        taken into account.
         """
         if not text.strip():
             return []
         try:
             found = [in_context(text, finding) for finding in looks(text)]
-            more = self._load().findings(text, phones=_has_open_number(text, found))
+            engine = self._load()
+            more = engine.findings(text, phones=_has_open_number(text, found))
             found += [in_context(text, finding) for finding in more]
+            settled = introduce(text, settle(f for f in found if f.score >= self.threshold))
+            return engine.without_doubtful(text, settled)
         except RequestRejected:
             raise
         except Exception:  # noqa: BLE001 - whatever broke, its message may quote the text
@@ -114,7 +121,6 @@ class PresidioDetector:
                 "check the spaCy model and the recognizers of the policy",
                 request_ref=request_ref,
             ) from None
-        return [f for f in found if f.score >= self.threshold]
 
     def _load(self) -> "_Engine":
         """The engine, built at the first document."""
@@ -133,12 +139,14 @@ class _Engine:
         recognizers: Presidio's.
         pipeline: spaCy's; None for none.
         numbers: whether none of the recognizers finds anything without a digit or two colons.
+        doubts: whether the pipeline is asked about names that it did not find.
 
     """
 
     recognizers: tuple[Any, ...]
     pipeline: Any
     numbers: bool
+    doubts: bool
 
     def findings(self, text: str, *, phones: bool) -> list[Finding]:
         """What they find; without `phones` the recognizer of phone numbers, by far the slowest, is
@@ -166,6 +174,24 @@ class _Engine:
                 if e.label_ in _PEOPLE and not any(c.isdigit() for c in e.text)
             ]
         return found
+
+    def without_doubtful(self, text: str, found: list[Finding]) -> list[Finding]:
+        """Names that have their capitals to speak for them and nothing else are none where the
+        pipeline, of all ways to read the text, finds hardly one with a name there.
+        """
+        looked = [f for f in found if f.kind is SpanKind.PERSON and f.score < SURE]
+        if not self.doubts or not looked:
+            return found
+        doc = self.pipeline.make_doc(_SURROGATE.sub("\ufffd", text))
+        finder = self.pipeline.get_pipe("ner")
+        ways = finder.beam_parse([doc], beam_width=_WAYS, drop=0.0, beam_density=0.0)
+        likely = [
+            (doc[first].idx, doc[last - 1].idx + len(doc[last - 1]))
+            for (first, last, label), share in finder.scored_ents(ways)[0].items()
+            if label in _PEOPLE and share >= _HARDLY
+        ]
+        doubtful = {f for f in looked if not any(a < f.end and f.start < b for a, b in likely)}
+        return [f for f in found if f not in doubtful]
 
 
 def _has_open_number(text: str, found: list[Finding]) -> bool:
@@ -195,6 +221,7 @@ def _engine(
         tuple(_predefined(name, language, regions) for name in recognizers),
         _pipeline(model),
         set(recognizers) <= set(_PREDEFINED),
+        doubts=model == EMBEDDED,
     )
 
 

@@ -62,6 +62,7 @@ NAMES: Ways = (
     lambda v: v.replace(" ", "  "),
     lambda v: v.replace(" ", "_").lower(),
     lambda v: f"{EDGE}{v}{EDGE}'s",
+    lambda v: '"' + EDGE + v.replace(" ", '","') + EDGE + '"',
     _shortened,
     _middle,
     lambda v: unicodedata.normalize("NFD", v),

@@ -1,7 +1,7 @@
 """What travels between the rooms: people, documents, spans, passages."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import attrgetter
 
@@ -128,8 +128,8 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
         kept: list[SensitiveSpan] = []
         for owner in (Owner.SUBJECT, Owner.UNCERTAIN, Owner.OTHER):
             taken = list(kept)
-            for span in _join(s for s in group if s.owner is owner):
-                kept.extend(outside(span, taken))
+            for span in _join([s for s in group if s.owner is owner]):
+                kept.extend(outside(span, taken) if taken else (span,))
         merged.extend(sorted(kept, key=_PLACE))
     return merged
 
@@ -151,33 +151,18 @@ def _clusters(ordered: list[SensitiveSpan]) -> Iterator[list[SensitiveSpan]]:
         yield group
 
 
-def _join(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
+def _join(ordered: list[SensitiveSpan]) -> list[SensitiveSpan]:
     """Clusters of overlapping spans, each as one span."""
-    clusters: list[list[SensitiveSpan]] = []
-    reach = -1
-    for span in sorted(spans):
-        if clusters and span.start < reach:
-            clusters[-1].append(span)
-        else:
-            clusters.append([span])
-        reach = max(reach, span.end) if clusters[-1][0] is not span else span.end
     joined = []
-    for cluster in clusters:
+    for cluster in _clusters(ordered):
         best = max(
             cluster,
             key=lambda s: (s.kind is not SpanKind.PERSON, s.confidence, s.end - s.start, s),
         )
-        joined.append(
-            SensitiveSpan(
-                best.document,
-                min(s.start for s in cluster),
-                max(s.end for s in cluster),
-                best.kind,
-                best.owner,
-                best.detector,
-                best.confidence,
-            )
-        )
+        start, end = cluster[0].start, max(s.end for s in cluster)
+        if (start, end) != (best.start, best.end):
+            best = replace(best, start=start, end=end)
+        joined.append(best)
     return joined
 
 

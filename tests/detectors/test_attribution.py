@@ -45,6 +45,14 @@ BEHIND = [
         THEIRS,
     ),
 ]
+SPLIT = '{{"first": "Jon", "last": "Aske", "phone": "{1}"}}, {{"first": "Maren", "last": "Tolvik", "phone": "{0}"}}'
+FIELDS = [
+    ('{"first_name": "Maren", "last_name": "Tolvik", "phone": "212-555-0137"}', PHONE, MINE),
+    (SPLIT.format(PHONE, SECOND), PHONE, MINE),
+    (SPLIT.format(PHONE, SECOND), SECOND, THEIRS),
+    ("first,last,phone\nMaren,Tolvik,212-555-0137\nJon,Aske,917-555-0188", PHONE, MINE),
+    ("first,last,phone\nMaren,Tolvik,212-555-0137\nJon,Aske,917-555-0188", SECOND, THEIRS),
+]
 PRONOUNS = [
     ("Dr. Jon Aske left. Then Maren Tolvik came. Her phone is 212-555-0137.", PHONE, MINE),
     ("Mr. Jon Aske met Ms. Maren Tolvik. Her phone is 212-555-0137.", PHONE, MINE),
@@ -148,7 +156,9 @@ def owners(presidio, text, subject=MAREN_ONLY):
     return {text[s.start : s.end]: s.owner for s in spans}
 
 
-@pytest.mark.parametrize(("text", "value", "owner"), [*BEFORE, *BEHIND, *PRONOUNS, *STRUCTURE])
+@pytest.mark.parametrize(
+    ("text", "value", "owner"), [*BEFORE, *BEHIND, *PRONOUNS, *STRUCTURE, *FIELDS]
+)
 def test_each_cue_says_whose_it_is(presidio, text, value, owner):
     assert owners(presidio, text)[value] is owner
 

@@ -125,6 +125,43 @@ NOT_WRITTEN = [
 ]
 
 
+FIELDS = [
+    ("Ada Lind", '{"first_name": "Ada", "last_name": "Lind", "age": 7}'),
+    ("Ada Lind", '{"last":"Lind","first":"Ada"}'),
+    ("Ada Lind", '{"first_name": "Ada", "middle_name": null, "surname": "Lind"}'),
+    ("Ada Lind", "{'givenName': 'Ada', 'familyName': 'Lind'}"),
+    ("Ada Lind", "First name: Ada\nLast name: Lind\n"),
+    ("Ada Lind", "id,first,last,zip\n7,Ada,Lind,0155"),
+    ("Ada Lind", '"Ada","M.","Lind"'),
+    ("Ada Lind", '7;"Lind"; "Ada"'),
+    ("Ada Lind", "| 7 | Ada | Lind |"),
+    ("Zo\u00eb M\u00fcller", '{"vorname": "Zoe\u0308", "nachname": "M\u00fcller"}'),
+    ("Ada Lind", r'"{\"first\": \"Ada\", \"last\": \"Lind\"}"'),
+]
+NOT_FIELDS = [
+    ("Ada Lind", '{"first": "Ada", "last": "Berg"}, {"first": "Eva", "last": "Lind"}'),
+    ("Ada Lind", '{"first": "Ada", "last": "Lindgren"}'),
+    ("Ada Lind", "There were Ada; Lind; and Berg."),
+    ("Rose White", "red,rose,white"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), FIELDS)
+def test_a_name_in_two_fields_is_found_without_what_stands_between(name, text):
+    index, subject = ExactIndex(), person(name=name)
+    ((place, caught),) = index.net([subject]).catch([text])
+    spans = index.find(document(text), subject, caught[0])
+    words = {unicodedata.normalize("NFC", text[s.start : s.end]) for s in spans}
+    assert (place, words) == (0, set(name.split()))
+    assert {s.owner for s in spans} == {Owner.SUBJECT}
+
+
+@pytest.mark.parametrize(("name", "text"), NOT_FIELDS)
+def test_two_fields_of_two_people_are_no_name(name, text):
+    found = ExactIndex().find(document(text), person(name=name))
+    assert not [s for s in found if s.owner is Owner.SUBJECT]
+
+
 @pytest.mark.parametrize(("kind", "value", "text"), WRITTEN)
 def test_every_written_form_is_found_whole(kind, value, text):
     sentence = f"see {text}; thanks"

@@ -57,6 +57,7 @@ dates = sorted(
 SIGNS = ["", " ", "  ", " " * 20, "-" * 9, ", ", "\n", "\t", ". ", ".", "-", "_", "\\_", "\u00a0"]
 SIGNS += ["\u200b", "\u2028", "\x1f", "/", "'", "\u2019", "(", ") ", " \\\n ", "\u2013", "\0"]
 gaps = st.sampled_from([*SIGNS, "@", "%40", " [at] ", "+", "é", "x"])
+gaps |= st.sampled_from(['","', ",", " | ", '", "last_name": "', "', 'first': '"])
 written = st.one_of(
     st.sampled_from(values), st.sampled_from(pieces), st.sampled_from(dates), st.text(max_size=3)
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.presidio import PresidioDetector, _engine
+from detectors.presidio import EMBEDDED, PresidioDetector, _engine
 from domain.errors import Code, DetectionFailed, RequestRejected
 from domain.records import Owner
 from tests.detectors.conftest import CARD, document, person, shown
@@ -119,6 +119,29 @@ def test_spans_are_disjoint_sorted_and_inside_any_text(presidio, text):
     for span in presidio.find(document(text), NOBODY):
         assert at <= span.start < span.end <= len(text)
         at = span.end
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return PresidioDetector(model=EMBEDDED)
+
+
+def names(detector, text):
+    return [
+        word
+        for kind, word in shown(text, detector.find(document(text), NOBODY))
+        if kind == "person"
+    ]
+
+
+def test_the_name_finder_has_the_last_word_on_capitals(presidio, embedded):
+    text = "Ask Maren Tolvik about the Copper Kettle Menu."
+    assert names(presidio, text) == ["Maren Tolvik", "Copper Kettle Menu"]
+    assert names(embedded, text) == ["Maren Tolvik"]
+
+
+def test_capitals_right_before_a_sure_secret_stay(embedded):
+    assert names(embedded, "Copper Kettle, 0155 Oslo, tel. 22 12 34 56") == ["Copper Kettle"]
 
 
 def test_a_model_that_is_not_installed_is_refused_and_not_downloaded():
