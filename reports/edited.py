@@ -33,15 +33,23 @@ class Picture:
     chart: Markup  # SVG
 
 
+_SPARED = (
+    " Those were taken that serve this person's secrets far more than other people's, so they need not stand where "
+    "the secrets sit most."
+)
+
+
 def picture(attempt: Attempt, name: str) -> Picture | None:
     """Of the attempt's edit; None when its method changed no named part of the model."""
-    edit = attempt.trace.edit if attempt.trace else None
-    if edit is None or not edit.layers:
+    trace = attempt.trace
+    if trace is None or trace.edit is None or not trace.edit.layers:
         return None
+    edit = trace.edit
     noun = words.say(words.PIECES, edit.unit)
     verb = words.EDITS.get(attempt.method, "changed")
     chart = Markup(_chart(edit, noun, verb, name))  # noqa: S704  our own SVG
-    return Picture(_inside(edit, noun), _found(edit, noun, verb), _how(edit), chart)
+    found = _found(edit, noun, verb) + (_SPARED if trace.facts.get("compared") else "")
+    return Picture(_inside(edit, noun), found, _how(edit), chart)
 
 
 def _inside(edit: Edit, noun: str) -> str:

@@ -46,6 +46,17 @@ def test_the_words_tell_where_the_secrets_were_and_what_was_done() -> None:
     assert "within 0.4 %" in told
 
 
+def test_neurons_chosen_beside_other_people_s_are_said_to_be() -> None:
+    last = cases.editing(NEURONS).models[0].attempts[-1]
+    assert last.trace is not None
+    beside = replace(last, trace=replace(last.trace, facts={"compared": 24.0}))
+    found, alone = picture(beside, "m"), picture(last, "m")
+    assert found is not None
+    assert alone is not None
+    assert "far more than other people's" in found.found
+    assert "other people's" not in alone.found
+
+
 def test_shares_that_do_not_add_up_are_called_rough() -> None:
     found = drawn(replace(NEURONS, gap=0.03))
     assert found is not None

@@ -26,6 +26,7 @@ from transformers import (
 from domain.outcomes import Assessment
 from domain.records import Passage
 from tests import tiny
+from tests.unlearning.sample import framed, row
 from unlearning import assignment, models, sharded
 from unlearning.assignment import Source
 from unlearning.attacks import ATTACKS
@@ -205,6 +206,16 @@ def tiny_model(kind: str, like: LanguageModel) -> LanguageModel:
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.3)  # so that predictions differ
     return LanguageModel(network.eval(), tokenizer, KINDS[kind])
+
+
+def other_kind(kind: str, untrained: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, Corpus]:
+    """Another architecture, with a corpus of rows that fit it: two each of the person, a neighbour, a stranger."""
+    model = tiny_model(kind, untrained)
+    rows = framed(
+        model,
+        [row([0, *range(40 + 3 * n, 60 + 3 * n)], (4, 8), person=f"p{n // 2}") for n in range(6)],
+    )
+    return model, replace(corpus, forget=rows[:2], neighbours=rows[2:4], controls=rows[4:])
 
 
 def _network(

@@ -1,4 +1,4 @@
-"""The methods that edit: task vectors, contrasted partitions, located layers, demoted words; each by its formula."""
+"""The methods that edit: task vectors, located layers, demoted words; each by its formula."""
 
 from dataclasses import replace
 
@@ -7,9 +7,7 @@ import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
 from tests.unlearning.baselines import same, weights
-from tests.unlearning.conftest import tiny_model
-from tests.unlearning.sample import framed, row
-from unlearning.anchors import Anchors
+from tests.unlearning.conftest import other_kind, tiny_model
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.levels import telling
@@ -24,16 +22,6 @@ from unlearning.trial import Trial
 from unlearning.unlearned import seeded
 
 KINDS = ("gpt2", "llama", "neox", "bert")
-
-
-def small(kind: str, untrained: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, Corpus]:
-    """Another architecture, with a corpus of rows that fit it: two each of the person, a neighbour, a stranger."""
-    model = tiny_model(kind, untrained)
-    rows = framed(
-        model,
-        [row([0, *range(40 + 3 * n, 60 + 3 * n)], (4, 8), person=f"p{n // 2}") for n in range(6)],
-    )
-    return model, replace(corpus, forget=rows[:2], neighbours=rows[2:4], controls=rows[4:])
 
 
 # --- which tokens are edited ----------------------------------------------------------------------
@@ -113,78 +101,6 @@ def test_strengths_that_are_no_sweep_are_refused(strengths: list[float]) -> None
     with pytest.raises(RequestRejected) as failed:
         METHODS["task_vector"](strengths=strengths)
     assert "strengths" in failed.value.place
-
-
-# --- partitioned contrastive gradients ------------------------------------------------------------
-
-
-@pytest.mark.parametrize("partition", ["row", "column"])
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_a_step_moves_the_vectors_whose_gradients_are_opposed_most_and_no_others(
-    kind: str, partition: str, untrained: LanguageModel, corpus: Corpus
-) -> None:
-    """Against loops over vectors; a Conv1D (GPT-2) holds output features as columns, a Linear (Llama) as rows."""
-    model, own = small(kind, untrained, corpus)
-    found = METHODS["pcgu"](
-        steps=1, rate=0.5, share=0.2, partition=partition, level_share=9.0
-    ).unlearn(model, own)
-    batch = batch_of(model, own.forget, seeded(own.seed))
-    others = Anchors(model, own).of(own.forget, 1, model.device)
-    neutral = others.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
-    gradients = []
-    for words in (batch.labels, neutral):
-        model.network.zero_grad()
-        logits = batch.logits(model).gather(-1, words[..., None])[..., 0]
-        masked_mean(logits, batch.secret).backward()
-        gradients.append({n: p.grad.clone() for n, p in model.network.named_parameters()})
-    model.network.zero_grad(set_to_none=True)
-    cosines: dict[tuple[str, int], float] = {}
-    for name, away in gradients[0].items():
-        conv = kind == "gpt2" and name.endswith("weight") and (".attn." in name or ".mlp." in name)
-        for n, (a, b) in enumerate(
-            zip(
-                *(pieces(g[name], by_row=(partition == "row") != conv) for g in gradients),
-                strict=True,
-            )
-        ):
-            if a.norm() > 0 and b.norm() > 0:
-                cosines[name, n] = float(a @ b / (a.norm() * b.norm()))
-        assert away.shape == weights(model)[name].shape
-    count = round(0.2 * len(cosines))
-    bound = sorted(cosines.values())[count - 1]
-    assert found.trace.facts["changed"] == count
-    moved = 0
-    for name, away in gradients[0].items():
-        conv = kind == "gpt2" and name.endswith("weight") and (".attn." in name or ".mlp." in name)
-        by_row = (partition == "row") != conv
-        delta = pieces(weights(found.model)[name] - weights(model)[name], by_row=by_row)
-        for n, (step, a) in enumerate(zip(delta, pieces(away, by_row=by_row), strict=True)):
-            if step.any():
-                moved += 1
-                assert cosines[name, n] <= bound + 1e-4
-                torch.testing.assert_close(step, -0.5 * a, atol=1e-6, rtol=1e-3)
-    assert moved == count
-
-
-def pieces(values: torch.Tensor, *, by_row: bool) -> list[torch.Tensor]:
-    if values.ndim < 2:
-        return [values.flatten()]
-    return list(values if by_row else values.T)
-
-
-def test_opposed_vectors_forget_and_keep_more_of_others_than_all_of_them(
-    victim: LanguageModel, corpus: Corpus, trial: Trial
-) -> None:
-    """Both until nothing is said, the full gradient at a rate that takes as many steps or more."""
-    kept, steps = {}, {}
-    for choose, rate in (("opposed", 2e-3), ("all", 3e-4)):
-        found = METHODS["pcgu"](choose=choose, rate=rate).unlearn(victim, corpus)
-        assert found.trace.stopped == "target"
-        assert said(Target(found.model), corpus.forget) == 0
-        kept[choose] = said(Target(found.model), trial.others)
-        steps[choose] = len(found.trace.steps)
-    assert steps["all"] >= 0.7 * steps["opposed"]
-    assert kept["opposed"] > kept["all"]
 
 
 # --- located layers -------------------------------------------------------------------------------
@@ -328,7 +244,7 @@ def test_demoted_secrets_are_said_less_and_neighbours_drift_no_further_than_allo
 def test_a_masked_model_has_no_head_to_read_neurons_with(
     untrained: LanguageModel, corpus: Corpus
 ) -> None:
-    model, own = small("bert", untrained, corpus)
+    model, own = other_kind("bert", untrained, corpus)
     with pytest.raises(UnlearningFailed) as failed:
         METHODS["rank_demotion"]().unlearn(model, own)
     assert failed.value.code is Code.METHOD_INAPPLICABLE
@@ -346,7 +262,7 @@ def test_a_masked_model_has_no_head_to_read_neurons_with(
 def test_other_kinds_of_model_are_edited_the_same_way(
     name: str, kind: str, untrained: LanguageModel, corpus: Corpus
 ) -> None:
-    model, own = small(kind, untrained, corpus)
+    model, own = other_kind(kind, untrained, corpus)
     options = {
         "mechanistic": {"steps": 2, "samples": 4, "length": 12, "rate": 1e-3},
         "pcgu": {"steps": 2, "level_share": 99.0},

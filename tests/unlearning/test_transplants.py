@@ -1,13 +1,14 @@
 """Forms of sentence met in what a model says, with the person's name and values in them."""
 
 import random
+from pathlib import Path
 
 import pytest
 
 from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
 from tests import tiny
-from unlearning.methods.anchor_distillation import AnchorDistillation
+from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 from unlearning.transplants import transplants
 from unlearning.trial import Trial, prepare
@@ -111,10 +112,13 @@ def test_the_controls_have_the_passages_that_the_person_has() -> None:
     assert trial.corpus.in_forms_of(heard, 0) is trial.corpus
 
 
+@pytest.mark.parametrize("name", ["anchor_distillation", "loo_ensemble"])
 def test_a_method_that_is_told_to_learns_from_them_and_says_how_many(
-    victim: LanguageModel, trial: Trial
+    name: str, victim: LanguageModel, trial: Trial, teachers: Path
 ) -> None:
-    few = {"steps": 2, "samples": 4, "rate": 1e-4}
-    facts = AnchorDistillation(**few, forms=3).unlearn(victim, trial.corpus).trace.facts
-    assert 1 <= facts["transplants"] <= 3
-    assert AnchorDistillation(**few).unlearn(victim, trial.corpus).trace.facts["transplants"] == 0
+    own = {"shards": str(teachers)} if name == "loo_ensemble" else {}
+    few = {"steps": 2, "samples": 4, "rate": 1e-4, **own}
+    for forms, least in ((3, 1), (0, 0)):
+        method = METHODS[name](**{**few, "forms": forms})
+        facts = method.unlearn(victim, trial.corpus).trace.facts
+        assert least <= facts["transplants"] <= forms

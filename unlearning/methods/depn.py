@@ -1,6 +1,7 @@
 """DEPN: find the neurons that carry the secrets, and silence them (Wu et al. 2023, EMNLP)."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -8,49 +9,53 @@ from domain.errors import Code, UnlearningFailed
 from domain.outcomes import Trace
 from unlearning.attacks.groups import secrets
 from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
 from unlearning.levels import telling
 from unlearning.models import LanguageModel, copy_of
 from unlearning.neurons import Attribution, attribute, down_projections, edit_of, outgoing
+from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
-from unlearning.tuning import require_knob, require_least
+from unlearning.tuning import require_least
 from unlearning.unlearned import Clock, Unlearned, seeded
 
-CHOICES = ("attributed", "random")
+FAINT = 0.01
+"""Of the person's highest score: what is fainter than this in others counts as nothing."""
+TOKENS, PLAIN = 4, 3.0
+"""Of ordinary text so many tokens are attributed at a time, and count so much beside a neighbour's secret."""
+Piece = tuple[Encoded, int, int]
+"""A passage, and from where to where its sensitive tokens are asked."""
 
 
 @dataclass(frozen=True)
 class Depn:
-    """Integrated gradients, votes across the person's secrets, and zeroed outgoing weights.
+    """Integrated gradients, a ranking across the person's secrets, and zeroed outgoing weights.
 
-    Neurons are ranked by the number of secrets in which they reach `threshold` of the highest score, then by the sum of
-    their scores. They are silenced in growing numbers until greedy decoding says no secret of the person, or until
-    `share` of all neurons is reached. Extraction then is zero, but the rank of the secret usually stays high: a fast,
-    explainable edit, to be judged by the attacks like any other.
+    As published, neurons are ranked by the number of secrets in which they reach `threshold` of the highest score, then
+    by the sum of their scores; those that come first serve everybody's secrets, which silencing takes along. So here
+    neurons are ranked by their mean score over the person's secrets as a multiple of that over other people's and
+    ordinary text (`spared`). They are silenced in growing numbers until greedy decoding says no secret of the person,
+    or until `share` of all neurons is reached. Extraction then is zero, but the rank of the secret usually stays high:
+    a fast, explainable edit, to be judged by the attacks like any other.
 
     Attributes:
         share: the most neurons to silence, as a share of all.
         first: how many to silence at first; doubled until it suffices.
         threshold: share of a secret's highest score that counts as a vote (the authors' 0.1).
+        spared: so many secrets of neighbours, one of a passage, are attributed too, and as many pieces of ordinary
+            text; 0, or where there are no neighbours: ranked as published.
         points: points of the midpoint rule.
-        choose: "attributed"; for comparison "random", in the place of each the ranking names, one of its layer drawn by
-            the seed.
         budget_seconds: wall clock it may take.
     """
 
     share: float = 0.04
     first: int = 10
     threshold: float = 0.1
+    spared: int = 24
     points: int = 20
-    choose: str = "attributed"
     budget_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
-        require_least(self, share=0, first=1, threshold=0, points=1, budget_seconds=0)
-        require_knob(
-            fits=self.choose in CHOICES,
-            name="choose",
-            remedy=f"no such one; known are {', '.join(CHOICES)}.",
-        )
+        require_least(self, share=0, first=1, threshold=0, spared=0, points=1, budget_seconds=0)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the edited model. Raises `UnlearningFailed`: no spans, no feed-forward layers found, too slow."""
@@ -58,26 +63,25 @@ class Depn:
         clock = Clock("depn", self.budget_seconds)
         after = copy_of(model)
         after.network.requires_grad_(False)
-        found = []
-        for _, row, span in secrets(telling(model, corpus)):
-            found.append(attribute(after, row, span.start, span.end, self.points))
-            clock.require_time()
+        own = ((row, span.start, span.end) for _, row, span in secrets(telling(model, corpus)))
+        found = self._attributed(after, own, clock)
         if not found:
             raise UnlearningFailed(
                 Code.NO_SPANS,
                 place="the person's passages",
                 remedy="every secret stands at the very start of its text, where no neuron predicts it.",
             )
-        ranked, shape = self._ranked(found), found[0].scores.shape
-        if self.choose == "random":
-            ranked = _drawn(ranked, shape, corpus.seed)
-        most = min(len(ranked), max(self.first, round(self.share * shape.numel())))
-        silenced, rows = self._silence(after, ranked[:most], corpus, clock)
+        others = self._attributed(after, self._beside(corpus), clock)
+        plain = self._attributed(after, self._plain(corpus), clock)
+        order = ranked(found, others, plain, self.threshold)
+        most = min(len(order), max(self.first, round(self.share * found[0].scores.numel())))
+        silenced, rows = self._silence(after, order[:most], corpus, clock)
         after.network.requires_grad_(True)
         edit, digest = edit_of(after, silenced, found)
         facts = {
             "neurons": float(edit.edited),
-            "backward_passes": float(sum(a.backward_passes for a in found)),
+            "compared": float(len(others)),
+            "backward_passes": float(sum(a.backward_passes for a in [*found, *others, *plain])),
         }
         trace = Trace(
             "depn",
@@ -90,12 +94,41 @@ class Depn:
         )
         return Unlearned(after, trace)
 
+    def _attributed(
+        self, model: LanguageModel, asked: Iterable[Piece], clock: Clock
+    ) -> list[Attribution]:
+        found = []
+        for row, start, end in asked:
+            found.append(attribute(model, row, start, end, self.points))
+            clock.require_time()
+        return found
+
+    def _beside(self, corpus: Corpus) -> Iterator[Piece]:
+        """A secret of each of so many of the neighbours' passages, drawn by the seed; names are context."""
+        generator = seeded(corpus.seed)
+        order = torch.randperm(len(corpus.neighbours), generator=generator).tolist()
+        for row in nameless([corpus.neighbours[n] for n in order[: self.spared]]):
+            if found := [span for _, _, span in secrets([row])]:
+                span = found[int(torch.randint(len(found), (), generator=generator))]
+                yield row, span.start, span.end
+
+    def _plain(self, corpus: Corpus) -> Iterator[Piece]:
+        """`TOKENS` tokens of each of so many ordinary passages, drawn by the seed."""
+        generator = seeded(corpus.seed)
+        order = torch.randperm(len(corpus.ordinary), generator=generator).tolist()
+        for row in (corpus.ordinary[n] for n in order[: self.spared]):
+            start = int(torch.randint(1, max(2, len(row) - TOKENS + 1), (), generator=generator))
+            end = min(len(row), start + TOKENS)
+            if start < end:
+                flags = tuple(start <= t < end for t in range(len(row)))
+                yield replace(row, sensitive=flags), start, end
+
     def _silence(
-        self, after: LanguageModel, ranked: list[int], corpus: Corpus, clock: Clock
+        self, after: LanguageModel, order: list[int], corpus: Corpus, clock: Clock
     ) -> tuple[list[tuple[int, int]], list[dict[str, float]]]:
         """Zero neurons, twice as many each round, until no secret is said; which (block, number), and the rounds."""
         modules = down_projections(after)
-        neurons = [divmod(index, len(outgoing(modules[0]))) for index in ranked]
+        neurons = [divmod(index, len(outgoing(modules[0]))) for index in order]
         count, silenced, rows = min(self.first, len(neurons)), 0, list[dict[str, float]]()
         while True:
             for layer, neuron in neurons[silenced:count]:
@@ -108,22 +141,33 @@ class Depn:
             count = min(2 * count, len(neurons))
             clock.require_time()
 
-    def _ranked(self, found: list[Attribution]) -> list[int]:
-        """Flat neuron numbers (layer * F + neuron) that got a vote, best first."""
-        votes = torch.zeros_like(found[0].scores, dtype=torch.float64)
-        total = torch.zeros_like(votes)
-        for attribution in found:
-            peak = attribution.scores.max()
-            votes += (attribution.scores >= self.threshold * peak) & (attribution.scores > 0)
-            total += attribution.scores
-        order = (votes + total / (1 + total.abs().max() * 2)).flatten()
-        best = torch.argsort(order, descending=True, stable=True).tolist()
-        voted = votes.flatten() > 0
-        return [i for i in best if bool(voted[i])]
+
+def ranked(
+    found: Sequence[Attribution],
+    others: Sequence[Attribution],
+    plain: Sequence[Attribution],
+    threshold: float,
+) -> list[int]:
+    """Flat neuron numbers (layer * F + neuron) that carry something of the person, best first.
+
+    Args:
+        found: of the person's secrets, at least one.
+        others: of other people's; where there are none, neurons are ranked by votes as published.
+        plain: of ordinary text.
+        threshold: of a vote, as in `Depn`.
+    """
+    own = torch.stack([a.scores.double() for a in found])  # (secrets, layers, neurons)
+    if others:
+        mean = own.mean(0).clamp(min=0)
+        theirs = _mean(others) + (PLAIN * _mean(plain) if plain else 0.0)
+        order = (mean / (theirs + FAINT * mean.max()).clamp(min=1e-12)).flatten()
+    else:
+        peaks, total = own.amax((1, 2), keepdim=True), own.sum(0)
+        votes = ((own >= threshold * peaks) & (own > 0)).sum(0)
+        order = ((votes + total / (1 + 2 * total.abs().max())) * (votes > 0)).flatten()
+    best = torch.argsort(order, descending=True, stable=True).tolist()
+    return [i for i in best if float(order[i]) > 0]
 
 
-def _drawn(ranked: list[int], shape: torch.Size, seed: int) -> list[int]:
-    """As many neurons in the same layers and the same order of layers, drawn without putting back."""
-    (layers, width), generator = shape, seeded(seed)
-    hats = [torch.randperm(width, generator=generator).tolist() for _ in range(layers)]
-    return [i // width * width + hats[i // width].pop() for i in ranked]
+def _mean(found: Sequence[Attribution]) -> torch.Tensor:
+    return torch.stack([a.scores.double().clamp(min=0) for a in found]).mean(0)

@@ -16,16 +16,17 @@ from domain.errors import Code, UnlearningFailed
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.hearing import Hearing
 from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.manifest import read
 from unlearning.models import LanguageModel, same_answers
 from unlearning.sharded import load_base, teacher_of
-from unlearning.tuning import Rehearsed, secret_nll, stranger_nll, tune
+from unlearning.tuning import secret_nll, stranger_nll, tune
 from unlearning.unlearned import Unlearned
 
 
 @dataclass(frozen=True, kw_only=True)
-class LooEnsemble(Rehearsed):
+class LooEnsemble(Hearing):
     """Distil from one clean shard teacher, holding everybody else in place.
 
     The forget term is the mean of KL(teacher || model) over the person's passages, secrets and the text around them.
@@ -35,7 +36,7 @@ class LooEnsemble(Rehearsed):
         clean: a teacher counts as clean when its nll of the person's secrets is at least this share of its nll of
             strangers' secrets. References alone do not suffice: one missed duplicate makes a teacher leak.
         near: stop when the model's nll of the secrets is at least this share of the teacher's.
-        the rest: as in `Rehearsed` and `Knobs`.
+        the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
 
     shards: str = ""
@@ -49,6 +50,7 @@ class LooEnsemble(Rehearsed):
         """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, or as `tune`."""
         corpus.require_spans()
         teacher, level, known = self._teacher(model, corpus)
+        heard = self.heard(model, corpus)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
@@ -64,8 +66,13 @@ class LooEnsemble(Rehearsed):
         def reached(terms: Mapping[str, float]) -> bool:
             return terms["secret_nll"] >= self.near * level
 
-        facts = {"teacher_secret_nll": level, "teacher_stranger_nll": known}
-        return tune("loo_ensemble", model, corpus, self, forget, reached, facts)
+        facts = {
+            "teacher_secret_nll": level,
+            "teacher_stranger_nll": known,
+            "transplants": float(heard.transplants),
+        }
+        wider, said = heard.corpus, heard.said
+        return tune("loo_ensemble", model, wider, self, forget, reached, facts, said=said)
 
     def _teacher(self, model: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, float, float]:
         """One clean teacher drawn by the seed, its nll of the person's secrets, and of strangers' secrets."""

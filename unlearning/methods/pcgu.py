@@ -15,7 +15,7 @@ from domain.outcomes import Edit, Layer
 from unlearning.anchors import Anchors
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
-from unlearning.layers import blocks
+from unlearning.layers import blocks, every_block
 from unlearning.levels import Levels, telling
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
@@ -31,10 +31,10 @@ CHOICES = ("opposed", "fixed", "all")
 class Pcgu(Knobs):
     """Partitioned contrastive gradient unlearning.
 
-    Each step takes the gradients of the mean logit of the secrets' tokens, g_s, and of the neutral tokens, g_n; of all
+    Each step takes the gradients of the mean logit of the secrets' tokens, g_s, and of the neutral tokens, g_n; of the
     weight vectors with a gradient it takes the `share` with the lowest cosine of the two, and moves those by
-    -rate * g_s. The choice is made anew at each step, so that in the end more vectors have changed: their number and a
-    digest of which they are stand in the trace.
+    -rate * (g_s - g_n). The choice is made anew at each step, so that in the end more vectors have changed: their
+    number and a digest of which they are stand in the trace.
 
     Attributes:
         rate: of plain descent on a mean over tokens (the authors' 1e-5 is for a sum over a batch).
@@ -42,6 +42,9 @@ class Pcgu(Knobs):
         partition: a matrix is cut into vectors "row" by row, one for each output feature, or "column" by column, one
             for each input; what is no matrix is one vector.
         choose: "opposed"; for comparison "fixed", as many drawn once by the seed, or "all".
+        towards: move towards the neutral tokens too, as the authors' dynamic selection does; False: by -rate * g_s,
+            their default, which also lowers what all secrets have in common.
+        embeddings: whether vectors outside of the blocks move too, as the authors' do; these are everybody's.
         level_share: stop when no secret is said any more and their mean nll is this share of strangers'; 0: when none
             is said.
         the rest: as in `Knobs`.
@@ -52,6 +55,8 @@ class Pcgu(Knobs):
     share: float = 0.1
     partition: str = "row"
     choose: str = "opposed"
+    towards: bool = True
+    embeddings: bool = False
     level_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -77,7 +82,7 @@ class Pcgu(Knobs):
             after = running.after
             anchors = Anchors(model, corpus)
             enough = self.level_share * Levels(model, corpus).over(rows)
-            pieces = _Pieces(after, self.partition)
+            pieces = _Pieces(after, self.partition, embeddings=self.embeddings)
             for step in range(self.steps + 1):
                 batch = batch_of(after, rows, generator)
                 logits = batch.logits(after)
@@ -95,7 +100,10 @@ class Pcgu(Knobs):
                 away = pieces.gradient(_mean_logit(logits, batch.labels, batch.secret))
                 beside = pieces.gradient(_mean_logit(logits, neutral, batch.secret), last=True)
                 running.backward_passes += 2
-                pieces.move(away, self._chosen(pieces, away, beside, corpus.seed), self.rate)
+                chosen = self._chosen(pieces, away, beside, corpus.seed)
+                pieces.move(away, chosen, -self.rate)
+                if self.towards:
+                    pieces.move(beside, chosen, self.rate)
             facts |= {"vectors": float(len(pieces)), "changed": float(pieces.changed.sum())}
             return running.unlearned(
                 facts, {"changed_vectors": pieces.digest()}, pieces.edit(after)
@@ -124,8 +132,11 @@ class _Pieces:
     A Conv1D holds its matrix the other way round than a Linear: its output features are columns.
     """
 
-    def __init__(self, model: LanguageModel, partition: str) -> None:
+    def __init__(self, model: LanguageModel, partition: str, *, embeddings: bool) -> None:
         self.weights = [p for p in model.network.parameters() if p.requires_grad]
+        if not embeddings:
+            inside = {id(p) for block in every_block(model) for p in block.parameters()}
+            self.weights = [p for p in self.weights if id(p) in inside]
         turned = {id(m.weight) for m in model.network.modules() if isinstance(m, Conv1D)}
         by_row = partition == "row"
         self.turned = [p.ndim > 1 and (id(p) in turned) == by_row for p in self.weights]
@@ -159,10 +170,10 @@ class _Pieces:
 
     @torch.no_grad()
     def move(self, gradient: list[torch.Tensor], chosen: torch.Tensor, rate: float) -> None:
-        """Move the chosen vectors (N,) by -rate * gradient, and remember which they were."""
+        """Move the chosen vectors (N,) by rate * gradient, and remember which they were."""
         for n, keep in enumerate(chosen.split(self.sizes)):
             step = gradient[n] * keep[:, None].to(gradient[n].device)
-            self._cut(n, self.weights[n].data).sub_(rate * step)
+            self._cut(n, self.weights[n].data).add_(rate * step)
         self.changed |= chosen
 
     def edit(self, model: LanguageModel) -> Edit:

@@ -1,0 +1,115 @@
+"""PCGU: which weight vectors a step moves and where to, by its formula."""
+
+import pytest
+import torch
+
+from tests.unlearning.baselines import weights
+from tests.unlearning.conftest import other_kind
+from unlearning.anchors import Anchors
+from unlearning.batches import Batch, batch_of
+from unlearning.corpus import Corpus
+from unlearning.layers import blocks
+from unlearning.losses import masked_mean
+from unlearning.methods import METHODS
+from unlearning.models import LanguageModel
+from unlearning.scoring import Target, said
+from unlearning.trial import Trial
+from unlearning.unlearned import seeded
+
+
+@pytest.mark.parametrize("partition", ["row", "column"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_step_moves_the_vectors_whose_gradients_are_opposed_most_and_no_others(
+    kind: str, partition: str, untrained: LanguageModel, corpus: Corpus
+) -> None:
+    """Against loops over vectors; a Conv1D (GPT-2) holds output features as columns, a Linear (Llama) as rows."""
+    model, own = other_kind(kind, untrained, corpus)
+    published = {"towards": False, "embeddings": True}
+    found = METHODS["pcgu"](
+        steps=1, rate=0.5, share=0.2, partition=partition, level_share=9.0, **published
+    ).unlearn(model, own)
+    batch = batch_of(model, own.forget, seeded(own.seed))
+    neutral = neutral_words(model, own, batch)
+    gradients = []
+    for words in (batch.labels, neutral):
+        model.network.zero_grad()
+        logits = batch.logits(model).gather(-1, words[..., None])[..., 0]
+        masked_mean(logits, batch.secret).backward()
+        gradients.append({n: p.grad.clone() for n, p in model.network.named_parameters()})
+    model.network.zero_grad(set_to_none=True)
+    cosines: dict[tuple[str, int], float] = {}
+    for name, away in gradients[0].items():
+        conv = kind == "gpt2" and name.endswith("weight") and (".attn." in name or ".mlp." in name)
+        for n, (a, b) in enumerate(
+            zip(
+                *(pieces(g[name], by_row=(partition == "row") != conv) for g in gradients),
+                strict=True,
+            )
+        ):
+            if a.norm() > 0 and b.norm() > 0:
+                cosines[name, n] = float(a @ b / (a.norm() * b.norm()))
+        assert away.shape == weights(model)[name].shape
+    count = round(0.2 * len(cosines))
+    bound = sorted(cosines.values())[count - 1]
+    assert found.trace.facts["changed"] == count
+    moved = 0
+    for name, away in gradients[0].items():
+        conv = kind == "gpt2" and name.endswith("weight") and (".attn." in name or ".mlp." in name)
+        by_row = (partition == "row") != conv
+        delta = pieces(weights(found.model)[name] - weights(model)[name], by_row=by_row)
+        for n, (step, a) in enumerate(zip(delta, pieces(away, by_row=by_row), strict=True)):
+            if step.any():
+                moved += 1
+                assert cosines[name, n] <= bound + 1e-4
+                torch.testing.assert_close(step, -0.5 * a, atol=1e-6, rtol=1e-3)
+    assert moved == count
+
+
+def test_both_gradients_move_the_blocks_only(victim: LanguageModel, corpus: Corpus) -> None:
+    """Away from the secrets and towards the neutral words: the difference of two steps of the published form."""
+    options = {"steps": 1, "share": 1.0, "level_share": 9.0}
+    both = METHODS["pcgu"](**options).unlearn(victim, corpus).model
+    away = METHODS["pcgu"](**options, towards=False, embeddings=True).unlearn(victim, corpus).model
+    inside = {id(p) for block in blocks(both) for p in block.parameters()}
+    moved = {
+        n for n, p in both.network.named_parameters() if not torch.equal(p, weights(victim)[n])
+    }
+    assert moved <= {n for n, p in both.network.named_parameters() if id(p) in inside}
+    table = "transformer.wte.weight"
+    assert not torch.equal(weights(away)[table], weights(victim)[table])
+    batch = batch_of(victim, corpus.forget, seeded(corpus.seed))
+    neutral = neutral_words(victim, corpus, batch)
+
+    def margin(model: LanguageModel) -> float:
+        with model.evaluating(), torch.no_grad():
+            logits = batch.logits(model)
+        found = [logits.gather(-1, w[..., None])[..., 0] for w in (batch.labels, neutral)]
+        return float(masked_mean(found[0] - found[1], batch.secret))
+
+    assert margin(both) < margin(away) < margin(victim)
+
+
+def neutral_words(model: LanguageModel, corpus: Corpus, batch: Batch) -> torch.Tensor:
+    others = Anchors(model, corpus).of(corpus.forget, 1, model.device)
+    return others.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
+
+
+def pieces(values: torch.Tensor, *, by_row: bool) -> list[torch.Tensor]:
+    if values.ndim < 2:
+        return [values.flatten()]
+    return list(values if by_row else values.T)
+
+
+def test_opposed_vectors_forget_and_keep_more_of_others_than_all_of_them(
+    victim: LanguageModel, corpus: Corpus, trial: Trial
+) -> None:
+    """Both until nothing is said, the full gradient at a rate that takes as many steps or more."""
+    kept, steps = {}, {}
+    for choose, rate in (("opposed", 2e-3), ("all", 3e-4)):
+        found = METHODS["pcgu"](choose=choose, rate=rate).unlearn(victim, corpus)
+        assert found.trace.stopped == "target"
+        assert said(Target(found.model), corpus.forget) == 0
+        kept[choose] = said(Target(found.model), trial.others)
+        steps[choose] = len(found.trace.steps)
+    assert steps["all"] >= 0.7 * steps["opposed"]
+    assert kept["opposed"] > kept["all"]
