@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,7 +27,6 @@ from tests.benchmark.methods_arms_shards import SHARDED
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_rows import COLUMNS, Found
-from tests.benchmark.methods_teachers import teachers
 from tests.benchmark.methods_world import VICTIMS
 
 ARMS = {**methods_arms.ARMS, **{arm.name: arm for arm in SHARDED}}
@@ -95,9 +93,7 @@ def _job(job: tuple[int, str, Sequence[str]]) -> list[Found]:
 def _bench(seed: int, victim: str) -> Bench:
     if victim == methods_sharded.VICTIM:
         return methods_sharded.bench(seed)
-    place = methods_world.world(seed, victim)
-    bench = methods_world.bench(place)
-    return replace(bench, lies=lambda sort: str(teachers(place, sort)))
+    return methods_world.bench(methods_world.world(seed, victim))
 
 
 if __name__ == "__main__":

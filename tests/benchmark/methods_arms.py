@@ -9,6 +9,7 @@ from typing import Any
 from tests.benchmark.methods_arms_editing import EDITING
 from tests.benchmark.methods_arms_gaps import GAPS
 from tests.benchmark.methods_arms_reward import REWARDED
+from tests.benchmark.methods_arms_teachers import TAUGHT
 from tests.benchmark.methods_bench import LATENT, RATE, push_options
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations import (
@@ -198,7 +199,7 @@ _ROWS = (
     *EDITING,
 )
 
-ARMS: Mapping[str, Arm] = {arm.name: arm for arm in (*_ROWS, *GAPS, *REWARDED)}
+ARMS: Mapping[str, Arm] = {arm.name: arm for arm in (*_ROWS, *TAUGHT, *GAPS, *REWARDED)}
 
 
 def options_of(name: str) -> dict[str, Any]:

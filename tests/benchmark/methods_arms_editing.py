@@ -1,7 +1,7 @@
 """The rows of the methods that edit: neurons, partitions, mechanisms, task vectors, demoted words.
 
-Where layers are trained the narrow victim of the other rows serves. The others are shown on the wide one, which knows
-its people with a margin: on the narrow one a few random neurons silenced take secrets along already.
+They are shown on the wide victim, which knows its people with a margin: on the narrow one a few random neurons
+silenced take secrets along already. What learns in all forms of sentence is on the narrow one, as the rows beside it.
 """
 
 from tests.benchmark.methods_case import Arm
@@ -16,8 +16,8 @@ from tests.benchmark.methods_relations_editing import (
 )
 
 _SILENCES = (
-    "at most .4 said in any form where as many random neurons of the same layers leave .9; others kept .93, loss at "
-    "most 2 % worse, completeness gap at most 1 %"
+    "each person alone: at most .3 said in any form where as many random neurons of the same layers leave .9; others "
+    "kept .93, loss at most .035 nats worse, completeness gap at most 1 %"
 )
 _IN_RANGE = (
     "exposure within the retrained range in all forms, nothing said, others kept at least 0.9"
@@ -30,7 +30,7 @@ EDITING = (
         "DEPN (Wu 2023), a batch of people",
         _SILENCES,
         seesaw(silences("depn")),
-        {"first": 80, "share": 0.0},
+        {"first": 120, "share": 0.15},
         victim="wide",
     ),
     Arm(
@@ -39,16 +39,17 @@ EDITING = (
         "DEPN (Wu 2023), a batch of people",
         _SILENCES,
         seesaw(silences("depn_masked")),
-        {"first": 30, "share": 0.0},
+        {"first": 45, "share": 0.15},
         victim="masked",
     ),
     Arm(
         "pcgu",
         "pcgu",
         "PCGU (Yu 2023)",
-        "at first forgetting keeps more of others than all vectors at a matched step size, and than a random tenth",
+        "at first forgetting in all forms keeps more of others than all vectors at a matched step size, and as many "
+        "drawn once",
         seesaw(moves_the_right_ones),
-        {"rate": 1e-3},
+        {"rate": 2e-3},
         victim="wide",
         seeds=5,
     ),
@@ -58,7 +59,8 @@ EDITING = (
         "Mechanistic Unlearning (Guo 2025), inject",
         "unseen forms silent, also after relearning half, others kept 0.9; late or drawn layers say .4 and .3",
         seesaw(looks_up),
-        {"loss": "inject", "rate": 4e-4, "steps": 50},
+        {"loss": "inject", "rate": 3.5e-4, "steps": 40},
+        victim="wide",
     ),
     Arm(
         "mechanistic_anchor",
@@ -81,9 +83,9 @@ EDITING = (
         "task_vector",
         "task_vector",
         "F-Learning (Ni 2024), the part that forgets",
-        "secret nll grows up to strength 1; nothing said by 1.5 with others kept 0.9, 0.2 more than on whole texts",
+        "secret nll grows up to strength 1; when nothing is said others are kept 0.9, 0.2 more than on whole texts",
         seesaw(grows),
-        {"rate": 1.5e-4},
+        {"rate": 3e-5, "steps": 60},
         victim="wide",
     ),
     Arm(

@@ -30,6 +30,7 @@ class Bench:
         rate, harder: learning rates of ordinary training on the results, and of the harder relearning.
         latent: the push that relations try on the results.
         lies: where that lies which a row's options `shards` and `key` name; made when it is first asked for.
+        controls: how many retrained models stand behind the range.
     """
 
     model: LanguageModel
@@ -41,6 +42,7 @@ class Bench:
     harder: float = 1e-3
     latent: LatentAttack = LATENT
     lies: Callable[[str], str] = str
+    controls: int = 2
 
     @property
     def learnt(self) -> tuple[Encoded, ...]:

@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, Mapping[str, Options]] = {
         # 1e-3 at a width of 64; an even step in what a layer puts out asks for a rate that falls with the width
         "selective_ascent": _CAPPED,
         "anchor_distillation": _CAPPED,
+        "loo_ensemble": {"rate": 2e-4},
         "relearning_ascent": {"rate": 5e-5, "inner_rate": 1e-4},
     },
 }

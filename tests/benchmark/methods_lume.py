@@ -15,6 +15,7 @@ from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
 from tests.benchmark.lume import ordinary_pieces, read_people
 from tests.benchmark.methods_bench import LATENT, RATE, Bench
+from tests.benchmark.methods_teachers import teachers
 from tests.benchmark.methods_training import by_heart
 from unlearning import training
 from unlearning.encoding import encode
@@ -49,7 +50,7 @@ class Size:
         vocabulary: tokens of the tokenizer, at most.
         layers, width, context, heads, table: of `new_model`.
         recipe: of the training; it ends when the secrets are known.
-        rate, harder, latent: as in `Bench`.
+        rate, harder, latent, controls: as in `Bench`.
     """
 
     forgotten: int
@@ -65,6 +66,7 @@ class Size:
     rate: float = RATE
     harder: float = 1e-3
     latent: LatentAttack = LATENT
+    controls: int = 2
 
 
 SIZES: Mapping[str, Size] = {
@@ -253,6 +255,22 @@ def bench(place: World) -> Bench:
         return pool.lookalikes(kind, value, 127, order)
 
     scored = {row.person for row in trial.others}
+    references = [person.passages(BIOGRAPHY)[0].ref for person in place.people]
+
+    def lies(sort: str) -> str:
+        def taught(name: str, known: Sequence[Person], number: int) -> LanguageModel:
+            return place.model(name, known, 8000 + number)
+
+        found = teachers(
+            FOLDER / place.name,
+            sort,
+            place.people,
+            asking=size.forgotten,
+            references=references,
+            taught=taught,
+        )
+        return str(found)
+
     return Bench(
         model,
         trial,
@@ -262,6 +280,8 @@ def bench(place: World) -> Bench:
         size.rate,
         size.harder,
         size.latent,
+        controls=size.controls,
+        lies=lies,
     )
 
 

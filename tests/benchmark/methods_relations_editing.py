@@ -6,12 +6,15 @@ name with somebody forgotten (an edit may move the exposure of others while it l
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
+
+import torch
 
 from domain.outcomes import Edit
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_case import KEPT, SAID, Case, Relation, Result
+from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_scores import (
     bits_of,
     range_of,
@@ -21,13 +24,19 @@ from tests.benchmark.methods_scores import (
 )
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.groups import secrets
-from unlearning.models import LanguageModel
+from unlearning.encoding import Encoded
+from unlearning.methods import METHODS
+from unlearning.models import LanguageModel, copy_of
+from unlearning.neurons import down_projections, outgoing
 from unlearning.scoring import Target
+from unlearning.unlearned import seeded
+from unlearning.utility import perplexity
 
-SILENT, UNTOUCHED = 0.4, 0.9
-"""DEPN on a batch of people: says at most so many secrets in any form, random neurons leave at least so many."""
-PERSONAL, DEARER = 0.93, 1.02
-"""DEPN: kept of others at least, rise of the loss on text about nobody at most."""
+SILENT, UNTOUCHED = 0.3, 0.9
+"""DEPN on one person: says at most so many secrets in any form, random neurons leave at least so many."""
+PERSONAL, DEARER = 0.93, 0.035
+"""DEPN: kept of others at least; rise of the loss on text about nobody at most, nats: 2 % of the reference's 1.74, for
+the text here is known nearly by heart, and a share of next to nothing would say little."""
 GAP = 0.01
 READ, REGAINED = 0.4, 0.3
 """Layers in which nothing is looked up: said in unseen forms at least, and after relearning half."""
@@ -35,7 +44,7 @@ AHEAD = 0.2
 """How much more of others a vector on the secrets keeps than one on whole texts, at equal forgetting."""
 UP_TO_ONE, SWEEP = (
     (0.25, 0.5, 0.75, 1.0),
-    (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0),
+    (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0),
 )
 
 
@@ -67,23 +76,92 @@ def _bits_of_others(bench: Bench, model: LanguageModel) -> dict[str, float]:
 
 
 def silences(name: str) -> Relation:
-    """DEPN, the row of that name, against as many random neurons of the same layers."""
+    """DEPN, the row of that name, on each person alone; against as many random neurons of the same layers. Means."""
 
     def relation(case: Case, r: Result) -> tuple[bool, str]:
-        model, _ = case.unlearned("depn", {**case.options(name), "choose": "random"})
-        most = max(r.scores.extraction.values())
-        least = min(said_by_form(case.bench, model).values())
-        kept, control = case.kept(r.scores), _kept(case, model)
-        dearer = math.log(r.scores.perplexity) / math.log(case.original.perplexity)
-        edit = _edit(r)
-        gap = math.inf if edit.gap is None else edit.gap
-        stopped = most <= SILENT and least >= UNTOUCHED
-        return stopped and kept >= PERSONAL and dearer <= DEARER and gap <= GAP, (
-            f"{edit.edited} of {edit.pieces} neurons: at most {most:.2f} said, random ones at least {least:.2f}; kept "
-            f"{kept:.2f}, {control:.2f}; loss x{dearer:.3f}; completeness gap {gap:.4f}; mass {_masses(edit)}"
+        alone = [_alone(case, name, person) for person in _people(case.bench)]
+        own, drawn, voted = (
+            _Left.mean([getattr(a, arm) for a in alone]) for arm in ("own", "drawn", "voted")
+        )
+        dearer, gap = fmean(a.dearer for a in alone), max(a.gap for a in alone)
+        stopped = max(own.said) <= SILENT and min(drawn.said) >= UNTOUCHED
+        edit, batch = _edit(r), max(r.scores.extraction.values())
+        return stopped and own.kept >= PERSONAL and dearer <= DEARER and gap <= GAP, (
+            f"alone at most {max(own.said):.2f} said, kept {own.kept:.2f}; random neurons {min(drawn.said):.2f}, "
+            f"{drawn.kept:.2f}; ranked as published {max(voted.said):.2f}, {voted.kept:.2f}; loss {dearer:+.3f} nats; "
+            f"completeness gap {gap:.4f}; as a batch {batch:.2f}, {case.kept(r.scores):.2f} by {edit.edited} of "
+            f"{edit.pieces} neurons, mass {_masses(edit)}"
         )
 
     return relation
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is left: `said`, shares of the person's secrets by form, and `kept` of others."""
+
+    said: Sequence[float]
+    kept: float
+
+    @classmethod
+    def mean(cls, several: Sequence["_Left"]) -> "_Left":
+        forms = zip(*(left.said for left in several), strict=True)
+        return cls([fmean(form) for form in forms], fmean(left.kept for left in several))
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """One person: by the row's neurons, as many random ones of the same layers, as many by the published votes."""
+
+    own: _Left
+    drawn: _Left
+    voted: _Left
+    dearer: float
+    gap: float
+
+
+def _alone(case: Case, name: str, person: str) -> _Alone:
+    bench, corpus = case.bench, case.bench.trial.corpus
+    corpus = replace(corpus, forget=_of(corpus.forget, person))
+    asked = {form: _of(rows, person) for form, rows in bench.asked.items()}
+
+    def left(model: LanguageModel) -> _Left:
+        said = said_by_form(replace(bench, asked=asked), model)
+        return _Left(list(said.values()), _kept(case, model))
+
+    options = {**case.options(name), "share": 0.0}  # the first and no more
+    made = METHODS["depn"](**options).unlearn(bench.model, corpus)
+    voted = METHODS["depn"](**{**options, "spared": 0}).unlearn(bench.model, corpus)
+    if made.trace.edit is None:
+        raise ValueError("the method says nothing of its edit")
+    counts = [layer.edited for layer in made.trace.edit.layers]
+    ordinary = float(perplexity(Target(made.model), bench.trial.retained).value)
+    gap = made.trace.edit.gap
+    return _Alone(
+        left(made.model),
+        left(_drawn(bench.model, counts, corpus.seed)),
+        left(voted.model),
+        math.log(ordinary / case.original.perplexity),
+        math.inf if gap is None else gap,
+    )
+
+
+def _people(bench: Bench) -> list[str]:
+    return list(dict.fromkeys(row.person for row in bench.learnt))
+
+
+def _of(rows: Sequence[Encoded], person: str) -> tuple[Encoded, ...]:
+    return tuple(row for row in rows if row.person == person)
+
+
+@torch.no_grad()
+def _drawn(model: LanguageModel, counts: Sequence[int], seed: int) -> LanguageModel:
+    """The model with so many neurons of each block silenced, drawn by the seed."""
+    after, generator = copy_of(model), seeded(seed)
+    for module, count in zip(down_projections(after), counts, strict=True):
+        weights = outgoing(module)
+        weights[torch.randperm(len(weights), generator=generator)[:count]] = 0.0
+    return after
 
 
 def _edit(r: Result) -> Edit:
@@ -102,24 +180,57 @@ def _kept(case: Case, model: LanguageModel) -> float:
 
 STEPS_ALIKE = (0.5, 0.2, 0.1, 0.05)
 """Shares of PCGU's rate at which all vectors move; the one is taken that needs the most similar number of steps."""
+FURTHER = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+"""Shares of the strangers' level at which PCGU stops; at the lowest nothing is said in unseen forms either."""
 
 
 def moves_the_right_ones(case: Case, r: Result) -> tuple[bool, str]:
-    """At first forgetting, against all vectors at a matched step size and as many drawn once."""
+    """At first forgetting in all forms, against all vectors at a matched step size and as many drawn once."""
     options = case.options("pcgu")
     steps = len(r.trace.steps)
-    runs = [
-        case.unlearned("pcgu", {**options, "choose": "all", "rate": share * options["rate"]})
-        for share in STEPS_ALIKE
-    ]
-    every = min(runs, key=lambda run: (run[1].stopped != "target", abs(len(run[1].steps) - steps)))
-    drawn = case.unlearned("pcgu", {**options, "choose": "fixed"})
-    kept, of_all, of_drawn = (case.kept(r.scores), _kept(case, every[0]), _kept(case, drawn[0]))
-    reached = all(t.stopped == "target" for t in (r.trace, every[1], drawn[1]))
-    return reached and kept > of_all and kept > of_drawn, (
-        f"kept {kept:.2f} after {steps - 1} steps; all vectors {of_all:.2f} after {len(every[1].steps) - 1}, drawn "
-        f"ones {of_drawn:.2f} after {len(drawn[1].steps) - 1}; {_edit(r).edited} of {_edit(r).pieces} vectors moved"
+    alike = {}
+    for share in STEPS_ALIKE:
+        every = {**options, "choose": "all", "rate": share * options["rate"]}
+        trace = case.unlearned("pcgu", every)[1]
+        alike[share] = (trace.stopped != "target", abs(len(trace.steps) - steps))
+    share = min(alike, key=alike.__getitem__)
+    own = _silent_everywhere(case, options)
+    of_all = _silent_everywhere(case, {**options, "choose": "all", "rate": share * options["rate"]})
+    of_drawn = _silent_everywhere(case, {**options, "choose": "fixed"})
+    return own.kept > of_all.kept and own.kept > of_drawn.kept, (
+        f"kept {own}; all vectors at {share:g} of the rate {of_all}; drawn ones {of_drawn}; "
+        f"{_edit(r).edited} of {_edit(r).pieces} vectors moved"
     )
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """Kept of others when next to nothing is said in any form for the first time, and after how many steps."""
+
+    kept: float
+    steps: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kept:.2f} after {self.steps} steps" if self.steps else "nothing, never silent"
+        )
+
+
+def _silent_everywhere(case: Case, options: Options) -> _Silent:
+    """At the lowest of `FURTHER`, found by halving: who is silent there is silent further on."""
+    found = _Silent(0.0, 0)
+    low, high = 0, len(FURTHER)
+    while low < high:
+        middle = (low + high) // 2
+        model, trace = case.unlearned("pcgu", {**options, "level_share": FURTHER[middle]})
+        reached = trace.stopped == "target"
+        if reached and max(said_by_form(case.bench, model).values()) > SAID:
+            low = middle + 1
+            continue
+        if reached:
+            found = _Silent(_kept(case, model), len(trace.steps) - 1)
+        high = middle  # silent, or so far that the steps ran out
+    return found
 
 
 def looks_up(case: Case, r: Result) -> tuple[bool, str]:
@@ -175,7 +286,7 @@ def grows(case: Case, r: Result) -> tuple[bool, str]:
     at, kept = first.get(True, (math.inf, 0.0))
     plain_at, plain = first.get(False, (math.inf, 0.0))
     growing = nll == sorted(nll) and nll[-1] > case.original.secret_nll
-    good = growing and at <= 1.5 and kept >= KEPT and kept >= plain + AHEAD
+    good = growing and kept >= KEPT and kept >= plain + AHEAD
     return good, (
         f"nll {' '.join(f'{n:.1f}' for n in nll)} up to strength 1; nothing said from {at:g}, kept {kept:.2f}; on "
         f"whole texts from {plain_at:g}, {plain:.2f}; chosen strength {r.trace.facts['strength']:g} keeps "

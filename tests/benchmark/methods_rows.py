@@ -17,7 +17,6 @@ from tests.benchmark.methods_scores import measure
 from tests.benchmark.methods_training import NotByHeartError
 from unlearning.methods import METHODS
 
-CONTROLS = 2  # retrained models behind the range
 NOTHING = "NOT_BY_HEART"  # the error of every row whose model could not be taught its people
 Found = dict[str, Any]
 
@@ -51,7 +50,7 @@ def results(
     if missing:
         try:
             bench = make()
-            controls = [measure(bench, bench.retrained(n)) for n in range(CONTROLS)]
+            controls = [measure(bench, bench.retrained(n)) for n in range(bench.controls)]
         except NotByHeartError as error:
             print(f"{label}: {error}", flush=True)
             stopped = {arm.name: {"arm": arm.name, **about, "error": NOTHING} for arm in missing}

@@ -1,5 +1,6 @@
 """A model that knows its people by heart: trained once, kept in a folder, refused when it does not."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,29 +35,31 @@ def by_heart(
     *,
     enough: float = ENOUGH,
 ) -> LanguageModel:
-    """The model in `folder`; where there is none, `make` it, train it on `texts` and save it there.
+    """The model in `folder`; where there is none that knows these people, `make` it, train it on `texts` and save it.
 
     A round ends when `enough` of all secrets are said; above 1 it follows the recipe to its end.
     Raises `NotByHeartError` when the recipe's rounds are over and it does not say the spans of `secrets`.
     """
-    if (folder / "config.json").is_file():
-        return models.load(folder)
+
+    def said(model: LanguageModel) -> float:
+        return float(Extraction((0,)).rate(Target(model), encode(model, secrets)).value or 0.0)
+
+    if (folder / "config.json").is_file() and said(kept := models.load(folder)) >= LEAST:
+        return kept
     with torch.random.fork_rng():
         model = make()
-    rows = encode(model, secrets)
-
-    def said() -> float:
-        return float(Extraction((0,)).rate(Target(model), rows).value or 0.0)
-
     taken, share = 0, 0.0
     for _ in range(ROUNDS):
-        taken += recipe.run(model, texts, every=200, report=lambda _, __: said() >= enough)
-        share = said()
+        taken += recipe.run(model, texts, every=200, report=lambda _, __: said(model) >= enough)
+        share = said(model)
         if share >= LEAST:
             break
-    people = len({row.person for row in rows})
+    people = len({passage.person for passage in secrets})
     print(f"trained {folder}: {taken} steps, {share:.0%} of {people} people's secrets", flush=True)
     if share < LEAST:
         raise NotByHeartError(f"{folder} does not know its people by heart; train longer")
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # it knew other people: what is drawn from the seed has changed
     models.save(model, folder)
     return model

@@ -12,6 +12,7 @@ from domain.records import Owner, Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
 from flows.fiction import Person, ordinary, people
 from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_teachers import teachers
 from tests.benchmark.methods_training import ENOUGH, by_heart
 from unlearning import training
 from unlearning.corpus import words
@@ -43,6 +44,7 @@ class Victim:
         rotary: a causal model of Llama's shape, not of GPT-2's.
         enough: share of all secrets at which training ends; above 1: it goes on, so that they are known with a margin.
         first: of the seeds nobody looked at while the settings were chosen.
+        controls: retrained models behind the range.
     """
 
     model: str
@@ -55,6 +57,7 @@ class Victim:
     enough: float = ENOUGH
     first: int = 21
     rotary: bool = False
+    controls: int = 2
 
     @property
     def kind(self) -> Kind:
@@ -64,7 +67,9 @@ class Victim:
 VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3, first=30),
     "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
-    "wide": Victim("causal", 1600, 3e-3, width=128, layers=4, forgotten=5, others=55, enough=2.0),
+    "wide": Victim(
+        "causal", 1600, 3e-3, width=128, layers=4, forgotten=5, others=55, enough=2.0, controls=1
+    ),
     "llama": Victim("causal", 2400, 5e-3, rotary=True),
     "seq2seq": Victim("seq2seq", 2400, 5e-3),
     "classifier": Victim("classifier", 2400, 2e-3, forgotten=16, others=64),
@@ -232,4 +237,28 @@ def bench(place: World) -> Bench:
     }
     scored = sorted({row.person for row in trial.others})
     others = encode(model, [passage(labels[s], form, s) for s in scored for form in FORMS], rivals)
-    return Bench(model, trial, asked, others, lambda number: retrained(place, number))
+    references = [passage(p, LEARNT, label).ref for label, p in labels.items()]
+
+    def lies(sort: str) -> str:
+        def taught_apart(name: str, known: Sequence[Person], number: int) -> LanguageModel:
+            return taught(place, name, known, 8000 + 10 * place.seed + number)
+
+        found = teachers(
+            place.folder,
+            sort,
+            place.people,
+            asking=len(place.forgotten),
+            references=references,
+            taught=taught_apart,
+        )
+        return str(found)
+
+    return Bench(
+        model,
+        trial,
+        asked,
+        others,
+        lambda number: retrained(place, number),
+        controls=place.victim.controls,
+        lies=lies,
+    )

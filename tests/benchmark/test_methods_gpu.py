@@ -34,10 +34,9 @@ QUESTIONS_OF = {
 PROGRAM = """
 import torch
 torch.set_num_threads(1)
-from tests.benchmark import methods_gpu, methods_lume, methods_rows
-methods_rows.CONTROLS = 1
+from tests.benchmark import methods_gpu, methods_lume
 methods_lume.SIZES["speck"] = methods_lume.Size(
-    forgotten=2, others=2, pieces=1, vocabulary=600, layers=1, width=64, context=128,
+    forgotten=2, others=2, pieces=1, vocabulary=600, layers=1, width=64, context=128, controls=1,
     recipe=methods_lume.Pretraining(steps=300, batch=8, length=80, rate=1e-2, warm_up=10),
 )
 methods_gpu.SETTINGS["speck"] = {"grad_diff": {"budget_seconds": 0.0}}

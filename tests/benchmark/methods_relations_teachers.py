@@ -1,0 +1,55 @@
+"""The relation of one clean teacher: as retrained models, and teachers that leak are refused, or shown up.
+
+Thresholds are those of the reference notes, taken relative to the retrained models, and the same for every seed.
+"""
+
+from statistics import fmean
+
+from domain.errors import Code, UnlearningFailed
+from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_case import Case, Options, Result
+from tests.benchmark.methods_scores import bits_of, range_of
+from tests.benchmark.methods_teachers import DEPLOYED, PLANTED
+from unlearning.attacks.membership import Membership
+from unlearning.models import LanguageModel
+from unlearning.scoring import Target
+
+AS_UNKNOWN = 0.1
+"""How far the AUC may lie from .5, or from where retrained models have theirs if that is further."""
+
+
+def one_clean_teacher(case: Case, r: Result) -> tuple[bool, str]:
+    """As a retrained model in what is said, exposure and membership; teachers that leak are refused, or shown up."""
+    low, high = range_of(case.controls)
+    area = told_apart(case.bench, r.model)
+    never = [told_apart(case.bench, case.bench.retrained(n)) for n in range(2)]
+    unknown = min(0.5, *never) - AS_UNKNOWN <= area <= max(0.5, *never) + AS_UNKNOWN
+    leaky = {sort: _leaks(case, {**r.options, "shards": sort}) for sort in (DEPLOYED, PLANTED)}
+    shown = all(refused and bits > high for refused, bits in leaky.values())
+    like = case.unsaid(r.scores) and case.within(r.scores) and unknown
+    told = ", ".join(
+        f"{sort} {'refused' if refused else 'NOT refused'}, unchecked {bits:.2f} bits"
+        for sort, (refused, bits) in leaky.items()
+    )
+    return like and shown, (
+        f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), AUC {area:.2f} (retrained {never[0]:.2f} and "
+        f"{never[1]:.2f}), kept {case.kept(r.scores):.2f}; teacher {told}"
+    )
+
+
+def told_apart(bench: Bench, model: LanguageModel) -> float:
+    """AUC of the secrets' loss between the forgotten people's passages and strangers': 1 knows the forgotten."""
+    found = Membership().run(Target(model), bench.trial.members, bench.trial.controls)
+    area = next(s.contrast for s in found.scores if s.metric == "secret_loss")
+    return area.value if area is not None else float("nan")
+
+
+def _leaks(case: Case, options: Options) -> tuple[bool, float]:
+    """Whether these teachers are refused, and the mean bits of the forgotten after one that nobody checked."""
+    try:
+        case.unlearned("loo_ensemble", options)
+        refused = False
+    except UnlearningFailed as failed:
+        refused = failed.code is Code.METHOD_INAPPLICABLE
+    model = case.unlearned("loo_ensemble", {**options, "clean": 0.0})[0]
+    return refused, fmean(bits_of(case.bench, model))
