@@ -27,13 +27,8 @@ class Hearing(Rehearsed):
         require_least(self, forms=0)
 
     def heard(self, model: LanguageModel, corpus: Corpus) -> "Heard":
-        """The person in those forms; without `forms` the model is not asked."""
-        if not self.forms:
-            return Heard(corpus, None, 0)
-        with model.evaluating():
-            said = rehearse(model, corpus, self.samples, self.length, seeded(corpus.seed))
-        wider = corpus.in_forms_of([r.text for r in (*said, *corpus.neighbours)], self.forms)
-        return Heard(wider, said, len(wider.forget) - len(corpus.forget))
+        """The person in those forms."""
+        return heard(model, corpus, self.forms, self.samples, self.length)
 
 
 @dataclass(frozen=True)
@@ -49,3 +44,13 @@ class Heard:
     corpus: Corpus
     said: list[Encoded] | None
     transplants: int
+
+
+def heard(model: LanguageModel, corpus: Corpus, forms: int, samples: int, length: int) -> Heard:
+    """The person in so many more forms, from `samples` texts of `length` tokens; for none the model is not asked."""
+    if not forms:
+        return Heard(corpus, None, 0)
+    with model.evaluating():
+        said = rehearse(model, corpus, samples, length, seeded(corpus.seed))
+    wider = corpus.in_forms_of([r.text for r in (*said, *corpus.neighbours)], forms)
+    return Heard(wider, said, len(wider.forget) - len(corpus.forget))

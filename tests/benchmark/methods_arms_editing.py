@@ -49,7 +49,7 @@ EDITING = (
         "at first forgetting in all forms keeps more of others than all vectors at a matched step size, and as many "
         "drawn once",
         seesaw(moves_the_right_ones),
-        {"rate": 2e-3},
+        {"rate": 2e-3, "forms": 8, "samples": 768},
         victim="wide",
         seeds=5,
     ),

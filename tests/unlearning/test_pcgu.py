@@ -1,5 +1,7 @@
 """PCGU: which weight vectors a step moves and where to, by its formula."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,12 +10,12 @@ from tests.unlearning.conftest import other_kind
 from unlearning.anchors import Anchors
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
+from unlearning.encoding import Encoded
 from unlearning.layers import blocks
 from unlearning.losses import masked_mean
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target, said
-from unlearning.trial import Trial
 from unlearning.unlearned import seeded
 
 
@@ -89,6 +91,28 @@ def test_both_gradients_move_the_blocks_only(victim: LanguageModel, corpus: Corp
     assert margin(both) < margin(away) < margin(victim)
 
 
+def test_it_forgets_in_forms_that_the_model_was_heard_to_say(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    asked = list[int]()
+
+    def forms(_: object, count: int) -> tuple[tuple[Encoded, ...], tuple[Encoded, ...]]:
+        asked.append(count)
+        return corpus.forget, corpus.controls
+
+    first = {row.person: row for row in reversed(corpus.controls)}
+    own = replace(corpus, forget=corpus.forget[:1], controls=tuple(first.values()), forms=forms)
+    options = {"rate": 2e-3, "samples": 8, "length": 24}
+    heard = METHODS["pcgu"](**options, forms=3).unlearn(victim, own)
+    assert asked == [3]
+    assert heard.trace.facts["transplants"] == len(corpus.forget) - 1
+    assert heard.trace.stopped == "target"
+    assert said(Target(heard.model), corpus.forget) == 0
+    plain = METHODS["pcgu"](**options).unlearn(victim, own)
+    assert plain.trace.stopped == "target"
+    assert said(Target(plain.model), corpus.forget) > 0
+
+
 def neutral_words(model: LanguageModel, corpus: Corpus, batch: Batch) -> torch.Tensor:
     others = Anchors(model, corpus).of(corpus.forget, 1, model.device)
     return others.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
@@ -100,16 +124,13 @@ def pieces(values: torch.Tensor, *, by_row: bool) -> list[torch.Tensor]:
     return list(values if by_row else values.T)
 
 
-def test_opposed_vectors_forget_and_keep_more_of_others_than_all_of_them(
-    victim: LanguageModel, corpus: Corpus, trial: Trial
+@pytest.mark.parametrize(("choose", "rate"), [("opposed", 2e-3), ("fixed", 2e-3), ("all", 3e-4)])
+def test_it_stops_when_nothing_is_said(
+    choose: str, rate: float, victim: LanguageModel, corpus: Corpus
 ) -> None:
-    """Both until nothing is said, the full gradient at a rate that takes as many steps or more."""
-    kept, steps = {}, {}
-    for choose, rate in (("opposed", 2e-3), ("all", 3e-4)):
-        found = METHODS["pcgu"](choose=choose, rate=rate).unlearn(victim, corpus)
-        assert found.trace.stopped == "target"
-        assert said(Target(found.model), corpus.forget) == 0
-        kept[choose] = said(Target(found.model), trial.others)
-        steps[choose] = len(found.trace.steps)
-    assert steps["all"] >= 0.7 * steps["opposed"]
-    assert kept["opposed"] > kept["all"]
+    """What each choice keeps of others is for the bench: on one small model that hangs on a secret more or less."""
+    found = METHODS["pcgu"](choose=choose, rate=rate).unlearn(victim, corpus)
+    facts, left = found.trace.facts, [row["secrets_said"] for row in found.trace.steps]
+    assert found.trace.stopped == "target"
+    assert left[-1] == said(Target(found.model), corpus.forget) == 0 < min(left[:-1])
+    assert (facts["changed"] == facts["vectors"]) == (choose == "all")

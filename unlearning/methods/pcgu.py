@@ -15,6 +15,7 @@ from domain.outcomes import Edit, Layer
 from unlearning.anchors import Anchors
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
+from unlearning.hearing import heard
 from unlearning.layers import blocks, every_block
 from unlearning.levels import Levels, telling
 from unlearning.losses import masked_mean, token_nll
@@ -58,10 +59,13 @@ class Pcgu(Knobs):
     towards: bool = True
     embeddings: bool = False
     level_share: float = 0.0
+    forms: int = 0
+    samples: int = 256
+    length: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, level_share=0)
+        require_least(self, level_share=0, forms=0)
         require_knob(
             fits=0 < self.share <= 1,
             name="share",
@@ -76,7 +80,9 @@ class Pcgu(Knobs):
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `Tuning` does, or without a stranger."""
-        facts, rows = targets(model, corpus), telling(model, corpus)
+        facts = targets(model, corpus)
+        asked = heard(model, corpus, self.forms, self.samples, self.length)
+        corpus, rows = asked.corpus, telling(model, asked.corpus)
         generator = seeded(corpus.seed)
         with tuning("pcgu", model, self, corpus.seed) as running:
             after = running.after
@@ -105,6 +111,7 @@ class Pcgu(Knobs):
                 if self.towards:
                     pieces.move(beside, chosen, self.rate)
             facts |= {"vectors": float(len(pieces)), "changed": float(pieces.changed.sum())}
+            facts |= {"transplants": float(asked.transplants)}
             return running.unlearned(
                 facts, {"changed_vectors": pieces.digest()}, pieces.edit(after)
             )
