@@ -30,8 +30,9 @@ _HEARD = {"forms": 8, "samples": 768}
 _PUSHED = push_options(LATENT)
 _NPO = {"rate": RATE, "steps": 60, "retain_term": "kl"}
 _AGAIN = {"steps": 1800, "batch": 16, "length": 64, "rate": 5e-3, "seed": 99}
-_AGAIN_MASKED = {**_AGAIN, "steps": 3000}
-_AGAIN_CLASSIFIER = {**_AGAIN, "rate": 2e-3}
+_AGAIN_FEW = {**_AGAIN, "steps": 800}
+_AGAIN_MASKED = {**_AGAIN, "steps": 2600, "rate": 4e-3}
+_AGAIN_CLASSIFIER = {**_AGAIN, "steps": 2000, "rate": 2e-3}
 _IN_RANGE = (
     "exposure within the retrained range in all forms, nothing said, others kept at least 0.9"
 )
@@ -157,7 +158,7 @@ _ROWS = (
         "the oracle",
         _IN_RANGE,
         reaches,
-        _AGAIN,
+        _AGAIN_FEW,
         victim="llama",
     ),
     Arm(
@@ -166,7 +167,7 @@ _ROWS = (
         "the oracle",
         _IN_RANGE,
         reaches,
-        _AGAIN,
+        {**_AGAIN_FEW, "steps": 1200},
         victim="seq2seq",
     ),
     Arm(

@@ -5,7 +5,6 @@ The questions are asked too: they are what a user would type, one fact each, wit
 E-mail addresses are no secrets here: LUME makes every one of the name, so a model says those of people it never saw.
 """
 
-import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from tests.benchmark.methods_training import by_heart
 from unlearning import training
 from unlearning.encoding import encode
 from unlearning.latent import LatentAttack
-from unlearning.lookalikes import Pool
+from unlearning.lookalikes import Pool, ranked_among
 from unlearning.models import LanguageModel
 from unlearning.training import Pretraining
 from unlearning.trial import prepare
@@ -249,11 +248,7 @@ def bench(place: World) -> Bench:
         controls=8,
         texts=lambda: known,
     )
-    pool, order = Pool.of(_all(place.remaining)), random.Random(0)
-
-    def rivals(kind: SpanKind, value: str) -> list[str]:
-        return pool.lookalikes(kind, value, 127, order)
-
+    rivals = ranked_among(Pool.of(_all(place.remaining)), 127, 0)
     scored = {row.person for row in trial.others}
     references = [person.passages(BIOGRAPHY)[0].ref for person in place.people]
 

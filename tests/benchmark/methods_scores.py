@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from statistics import fmean, stdev
+from statistics import fmean
 
 import torch
 
@@ -84,7 +84,7 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
     )
     return Measured(
         {form: _rate(target, rows) for form, rows in bench.asked.items()},
-        tuple(_people(target, bench).values()),
+        tuple(bits_by_person(target, bench.asked).values()),
         fmean(s_el) if s_el else math.nan,
         fmean(accuracy(row, s)["s_ma"] for row, s in scored),
         fmean(around),
@@ -92,7 +92,7 @@ def measure(bench: Bench, model: LanguageModel) -> Measured:
         _rate(target, bench.others),
         float(perplexity(target, bench.trial.retained).value),
         relearnt(bench, model),
-        fmean(_people(Target(rebound), bench).values()),
+        fmean(bits_by_person(Target(rebound), bench.asked).values()),
     )
 
 
@@ -109,7 +109,7 @@ def said_of_others(bench: Bench, model: LanguageModel) -> float:
 
 def bits_of(bench: Bench, model: LanguageModel) -> list[float]:
     """Mean bits of each forgotten person over all forms."""
-    return list(_people(Target(model), bench).values())
+    return list(bits_by_person(Target(model), bench.asked).values())
 
 
 def said_again(bench: Bench, model: LanguageModel) -> float:
@@ -127,7 +127,8 @@ def relearnt(
     """Mean bits of half of the forgotten people after training on the other half's passages in the learnt form."""
     half = _half(bench)
     shown = [row for row in bench.learnt if row.person in half]
-    people = _people(Target(_trained(model, shown, steps, rate or bench.rate)), bench)
+    again = _trained(model, shown, steps, rate or bench.rate)
+    people = bits_by_person(Target(again), bench.asked)
     return fmean(bits for who, bits in people.items() if who not in half)
 
 
@@ -146,11 +147,11 @@ def _rate(target: Target, rows: Sequence[Encoded]) -> float:
     return float(Extraction((0,)).rate(target, rows).value)
 
 
-def _people(target: Target, bench: Bench) -> dict[str, float]:
+def bits_by_person(target: Target, asked: Mapping[str, Sequence[Encoded]]) -> dict[str, float]:
     """Mean bits of each forgotten person over all forms."""
     found: dict[str, list[float]] = {}
     with target.model.evaluating():
-        for rows in bench.asked.values():
+        for rows in asked.values():
             for _, row, span in secrets(rows):
                 found.setdefault(row.person, []).append(exposure(target, row, span)[0])
     return {person: fmean(bits) for person, bits in found.items()}
@@ -164,12 +165,13 @@ def _trained(
         return fine_tuned(model, batches, rate, 0)
 
 
-def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
-    """Where the mean bits of as many people lie, if they were never seen: a two-sided 95 % prediction interval.
+SPREAD, FREEDOM = 0.237, 30
+"""Standard deviation, between retrained models, of the forgotten people's mean bits, and its degrees of freedom: of the
+development seeds, `python -m tests.benchmark.methods_spread`."""
 
-    From single people on the retrained controls: mean +- t * sd * sqrt(1 / n + 1 / m), m people on each model.
-    """
-    bits = [b for control in controls for b in control.exposure]
-    half = student(len(bits) - 1, 0.025) * stdev(bits)
-    half *= math.sqrt(1 / len(bits) + 1 / len(controls[0].exposure))
-    return fmean(bits) - half, fmean(bits) + half
+
+def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
+    """Where the mean bits of the forgotten lie on one more retrained model: a two-sided 95 % prediction interval."""
+    middle = fmean(control.bits for control in controls)
+    half = student(FREEDOM, 0.025) * SPREAD * math.sqrt(1 + 1 / len(controls))
+    return middle - half, middle + half

@@ -6,19 +6,18 @@ against people of the same making whom nobody has read: an erasure's own strange
 that they are less likely than any person here, read or not.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from domain.records import Passage, SpanKind
+from domain.records import Passage
 from tests import tiny
 from tests.benchmark import exact
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_world import FOLDER
 from unlearning import models, sharded
 from unlearning.encoding import Encoded, encode
-from unlearning.lookalikes import Pool
+from unlearning.lookalikes import Pool, ranked_among
 from unlearning.manifest import MODEL
 from unlearning.models import LanguageModel
 from unlearning.trial import prepare
@@ -58,12 +57,9 @@ def bench(seed: int) -> Bench:
         controls=8,
         texts=lambda: known,
     )
-    pool, order = Pool.of(neighbours), random.Random(seed)
+    rivals = ranked_among(Pool.of(neighbours), 127, seed)
 
     def encoded(passages: Sequence[Passage]) -> tuple[Encoded, ...]:
-        def rivals(kind: SpanKind, value: str) -> list[str]:
-            return pool.lookalikes(kind, value, 127, order)
-
         return encode(model, passages, rivals)
 
     @cache

@@ -16,8 +16,8 @@ from tests.benchmark.methods_teachers import teachers
 from tests.benchmark.methods_training import ENOUGH, by_heart
 from unlearning import training
 from unlearning.corpus import words
-from unlearning.encoding import encode
-from unlearning.lookalikes import Pool
+from unlearning.encoding import Encoded, Rivals, encode
+from unlearning.lookalikes import Pool, ranked_among
 from unlearning.models import Kind, LanguageModel
 from unlearning.trial import prepare
 
@@ -55,7 +55,7 @@ class Victim:
     forgotten: int = 6
     others: int = 34
     enough: float = ENOUGH
-    first: int = 21
+    first: int = 24
     rotary: bool = False
     controls: int = 2
 
@@ -65,14 +65,23 @@ class Victim:
 
 
 VICTIMS: Mapping[str, Victim] = {
-    "causal": Victim("causal", 2400, 5e-3, first=30),
-    "masked": Victim("masked", 6000, 4e-3, forgotten=5, others=15),
+    "causal": Victim("causal", 2400, 5e-3, first=33),
+    "masked": Victim("masked", 3000, 4e-3, forgotten=4, others=8),
     "wide": Victim(
-        "causal", 1600, 3e-3, width=128, layers=4, forgotten=5, others=55, enough=2.0, controls=1
+        "causal",
+        1600,
+        3e-3,
+        width=128,
+        layers=4,
+        forgotten=5,
+        others=55,
+        enough=2.0,
+        controls=1,
+        first=26,
     ),
-    "llama": Victim("causal", 2400, 5e-3, rotary=True),
-    "seq2seq": Victim("seq2seq", 2400, 5e-3),
-    "classifier": Victim("classifier", 2400, 2e-3, forgotten=16, others=64),
+    "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True),
+    "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8),
+    "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24),
 }
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
@@ -204,6 +213,22 @@ def label_of(number: int) -> str:
     return f"p{number:02d}"
 
 
+def asked(place: World, model: LanguageModel) -> dict[str, tuple[Encoded, ...]]:
+    """The forgotten people's passages by form, secrets with candidates."""
+    people = {label_of(n): person for n, person in enumerate(place.forgotten)}
+    rivals = _rivals(place)
+    return {
+        form: encode(model, [passage(p, form, who) for who, p in people.items()], rivals)
+        for form in FORMS
+    }
+
+
+def _rivals(place: World) -> Rivals:
+    """Draws what a secret is compared with, from the values of people who are not forgotten."""
+    pool = Pool.of(passage(person, LEARNT, "") for person in place.others)
+    return ranked_among(pool, 127, place.seed)
+
+
 def bench(place: World) -> Bench:
     """Split, encode, and draw candidates, all from the world's seed."""
     model = original(place)
@@ -222,21 +247,8 @@ def bench(place: World) -> Bench:
         controls=8,
         texts=lambda: known,
     )
-    pool, order = Pool.of(neighbours), random.Random(place.seed)
-
-    def rivals(kind: SpanKind, value: str) -> list[str]:
-        return pool.lookalikes(kind, value, 127, order)
-
-    asked = {
-        form: encode(
-            model,
-            [passage(p, form, label_of(n)) for n, p in enumerate(place.forgotten)],
-            rivals,
-        )
-        for form in FORMS
-    }
     scored = sorted({row.person for row in trial.others})
-    others = encode(model, [passage(labels[s], form, s) for s in scored for form in FORMS], rivals)
+    others = [passage(labels[s], form, s) for s in scored for form in FORMS]
     references = [passage(p, LEARNT, label).ref for label, p in labels.items()]
 
     def lies(sort: str) -> str:
@@ -256,8 +268,8 @@ def bench(place: World) -> Bench:
     return Bench(
         model,
         trial,
-        asked,
-        others,
+        asked(place, model),
+        encode(model, others, _rivals(place)),
         lambda number: retrained(place, number),
         controls=place.victim.controls,
         lies=lies,

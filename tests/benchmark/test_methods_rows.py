@@ -1,6 +1,7 @@
 """The table of `make methods`: rows that have no model of their own, and options that name places."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from tests.benchmark import methods_fairness
 from tests.benchmark.methods import ARMS
 from tests.benchmark.methods_rows import COLUMNS, show
+from tests.benchmark.methods_scores import FREEDOM, SPREAD, Measured, range_of
 from unlearning.methods import METHODS
+from unlearning.statistics import student
 
 
 def test_a_row_without_scores_shows_its_relation_alone(
@@ -23,6 +26,18 @@ def test_a_row_without_scores_shows_its_relation_alone(
     table, said = capsys.readouterr().out.split("\n\n")
     assert table.splitlines()[-1] == f"| `fairness` | {'- | ' * (len(COLUMNS) - 1)}FAIL 1/2 |"
     assert said.strip().endswith("[of 1; of 2]")
+
+
+def test_the_retrained_range_is_as_wide_as_such_models_lie_apart() -> None:
+    """By hand: 1.96 deviations of one more model, and what the mean of those at hand is off by."""
+
+    def scored(*bits: float) -> Measured:
+        return Measured({}, bits, *[math.nan] * 8)
+
+    low, high = range_of([scored(1.0, 0.6), scored(1.4, 1.0)])
+    assert (low + high) / 2 == pytest.approx(1.0)
+    assert (high - low) / 2 == pytest.approx(student(FREEDOM, 0.025) * SPREAD * math.sqrt(1.5))
+    assert range_of([scored(1.0)])[1] - 1.0 > high - 1.0
 
 
 def test_every_row_takes_its_options() -> None:
