@@ -66,7 +66,7 @@ class Victim:
 
 VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3, first=33),
-    "masked": Victim("masked", 3000, 4e-3, forgotten=4, others=8),
+    "masked": Victim("masked", 3000, 4e-3, forgotten=4, others=8, controls=1),
     "wide": Victim(
         "causal",
         1600,
@@ -79,9 +79,9 @@ VICTIMS: Mapping[str, Victim] = {
         controls=1,
         first=26,
     ),
-    "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True),
-    "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8),
-    "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24),
+    "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
+    "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
+    "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1),
 }
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
