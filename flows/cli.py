@@ -264,6 +264,9 @@ def train(
     person_field: Annotated[
         str, typer.Option(help="Field with a label, or labels, of the people in it.")
     ] = "",
+    label_field: Annotated[
+        str, typer.Option(help="For a classifier: field with the class of the text.")
+    ] = "",
     shards: Annotated[int, typer.Option(help="Parts that can be trained again alone.")] = 8,
     slices: Annotated[int, typer.Option(help="Points to go on from, by people (SISA).")] = 1,
     every: Annotated[int, typer.Option(help="Steps between points, for replay; 0: none.")] = 0,
@@ -292,8 +295,64 @@ def train(
         seed=seed,
         near=near,
     )
-    made = desk.train(base, data, out, recipe, text_field=text_field, person_field=person_field)
+    made = desk.train(
+        base,
+        data,
+        out,
+        recipe,
+        text_field=text_field,
+        person_field=person_field,
+        label_field=label_field,
+    )
     console.show(made, as_json, lambda: console.facts("", list(made.items())))
+
+
+@app.command()
+def fairness(
+    shards: Annotated[
+        list[Path],
+        typer.Argument(help="What `train` wrote; before and after an erasure, say."),
+    ],
+    *,
+    data: Annotated[
+        str, typer.Option(help="Texts that nobody learnt, as a corpus.", show_default=False)
+    ],
+    group_field: Annotated[
+        str, typer.Option(help="Field with the group of a text.", show_default=False)
+    ],
+    label_field: Annotated[str, typer.Option(help="Field with its class.", show_default=False)],
+    text_field: Annotated[str, typer.Option(help="Field with the text.")] = "text",
+    yes: Annotated[str, typer.Option(help="The class that is a yes.")] = "1",
+    as_json: Json = False,
+) -> None:
+    """How often the shards of a classifier err for whom, and FairSISA's three ways to mend their vote."""
+    from flows import desk
+    from unlearning.fairness import VARIANTS
+
+    lines = desk.fairness(
+        shards,
+        data,
+        text_field=text_field,
+        group_field=group_field,
+        label_field=label_field,
+        yes=yes,
+    )
+    columns = ["shards", "mended", "error", "gap", "error, held out", "gap, held out"]
+    numbers = ("error_fitted", "gap_fitted", "error_held_out", "gap_held_out")
+
+    def table() -> None:
+        cells = [
+            [Path(line["shards"]).name, VARIANTS.get(line["variant"], "the vote as it is")]
+            + [f"{line[name]:.3f}" for name in numbers]
+            for line in lines
+        ]
+        console.table("", columns, cells)
+        console.say(
+            "gap: the largest difference between two groups in how often the answer is yes, among those where yes is "
+            "right and among the others. Groups are needed to answer the mended ways too."
+        )
+
+    console.show(lines, as_json, table)
 
 
 @keys.command("create")

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,7 +242,14 @@ def create_keys() -> Row:
 
 
 def train(
-    base: Path, data: str, out: Path, recipe: "Recipe", *, text_field: str, person_field: str
+    base: Path,
+    data: str,
+    out: Path,
+    recipe: "Recipe",
+    *,
+    text_field: str,
+    person_field: str,
+    label_field: str = "",
 ) -> Row:
     """Train a model made of shards on a corpus as the catalog may name one; the key is this home's."""
     from flows.settings import load_settings
@@ -251,12 +258,29 @@ def train(
 
     report = train(
         base,
-        lambda: read_sources(data, text_field, person_field),
+        lambda: read_sources(data, text_field, person_field, label_field),
         out,
         load_settings().shard_key_file,
         recipe,
     )
     return asdict(report)
+
+
+def fairness(
+    shards: Sequence[Path],
+    data: str,
+    *,
+    text_field: str,
+    group_field: str,
+    label_field: str,
+    yes: str,
+) -> list[Row]:
+    """How often the shards of classifiers err for whom, and three ways to mend it."""
+    from flows.sources import read_sources
+    from unlearning.fairness_command import fairness as compared
+
+    sources = read_sources(data, text_field, group_field, label_field)
+    return [asdict(line) for line in compared(shards, sources, yes)]
 
 
 def methods() -> list[Row]:

@@ -126,15 +126,14 @@ def _read(entry: CorpusEntry, path: str, model: LanguageModel) -> Iterator[Docum
 
 def _number(label: Document, model: LanguageModel) -> int:
     """The number of a class that is named, or written as a number."""
-    known, text = model.network.config.label2id, label.text.reveal()
-    number = known.get(text, int(text) if text.isdecimal() else -1)
-    if not 0 <= number < model.choices:
+    number = model.class_number(label.text.reveal())
+    if number is None:
         raise RequestRejected(
             Code.CORPUS_CORRUPT,
             place=f"{label.ref}, label_field",
             remedy="it is no class of the model, neither its name nor its number; correct the row.",
         )
-    return int(number)
+    return number
 
 
 def references(bench: Bench, name: str) -> list[models.LanguageModel]:

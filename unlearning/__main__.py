@@ -1,6 +1,7 @@
 """`python -m unlearning`: train, unlearn and attack with torch, transformers and peft and nothing else.
 
     python -m unlearning train   BASE --data FILE --out FOLDER --key FILE [--person-field NAME] [--shards 8] ...
+    python -m unlearning fairness SHARDS ... --data FILE --group-field NAME --label-field NAME [--json]
     python -m unlearning unlearn MODEL --examples FILE --neighbours FILE --out FOLDER [--method NAME] [--set KNOB=VALUE]
     python -m unlearning attack  MODEL --examples FILE --control FILE [--attacks NAME ...] [--results FILE] [--json]
 
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     unlearn.set_defaults(run=_unlearn)
     _add_train(commands)
+    _add_fairness(commands)
     return parser
 
 
@@ -125,6 +127,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--key", type=Path, required=True, help="the secret; made when missing")
     train.add_argument("--text-field", default="text")
     train.add_argument("--person-field", default="", help="label, or list of labels, of the people")
+    train.add_argument("--label-field", default="", help="class of the text, for a classifier")
     for name in KNOBS:
         default = getattr(Recipe, name)
         train.add_argument(f"--{name}", type=type(default), default=default, metavar="N")
@@ -141,13 +144,54 @@ def _train(options: argparse.Namespace) -> int:
 
     report = train(
         options.model,
-        lambda: read_sources(options.data, options.text_field, options.person_field),
+        lambda: read_sources(
+            options.data, options.text_field, options.person_field, options.label_field
+        ),
         options.out,
         options.key,
         Recipe(**{name: getattr(options, name) for name in KNOBS}),
         device=usable_device(options.device),
     )
     print(as_json(report) if options.json else report.sentence)
+    return 0
+
+
+def _add_fairness(commands: Any) -> None:
+    fairness = commands.add_parser(
+        "fairness", help="how often a classifier's shards err for whom, and three ways to mend it"
+    )
+    fairness.add_argument("shards", type=Path, nargs="+", help="folders that `train` wrote")
+    fairness.add_argument(
+        "--data", type=Path, required=True, help="JSON lines: texts nobody learnt"
+    )
+    fairness.add_argument("--text-field", default="text")
+    fairness.add_argument("--group-field", required=True, help="the group a text is of")
+    fairness.add_argument("--label-field", required=True, help="its class")
+    fairness.add_argument("--yes", default="1", help="the class that is a yes")
+    fairness.add_argument("--device", default="", help="cpu or cuda; by default whatever there is")
+    fairness.add_argument("--json", action="store_true")
+    fairness.set_defaults(run=_fairness)
+
+
+def _fairness(options: argparse.Namespace) -> int:
+    """Compare the ways to answer; exit 0 when the table is there."""
+    from unlearning.attacking import usable_device
+    from unlearning.fairness_command import fairness
+    from unlearning.sources import read_sources
+
+    sources = read_sources(
+        options.data, options.text_field, options.group_field, options.label_field
+    )
+    lines = fairness(options.shards, sources, options.yes, device=usable_device(options.device))
+    if options.json:
+        print(as_json(lines))
+        return 0
+    print(f"{'shards':<24}{'answers':<9}{'error':>8}{'gap':>8}{'error, held out':>17}{'gap':>8}")
+    for line in lines:
+        print(
+            f"{Path(line.shards).name:<24}{line.variant:<9}{line.error_fitted:8.3f}{line.gap_fitted:8.3f}"
+            f"{line.error_held_out:17.3f}{line.gap_held_out:8.3f}"
+        )
     return 0
 
 

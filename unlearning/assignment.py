@@ -23,12 +23,14 @@ _BYTES = 32
 class Source:
     """A document that is to be trained on: where it stands, what it says, and whom it is about.
 
-    `people` are labels of any kind; with none of them the document is its own "person".
+    `people` are labels of any kind; with none of them the document is its own "person". A classifier learns the class
+    of the text, by its name or number.
     """
 
     reference: str
     text: str
     people: Collection[str] = ()
+    label: str = ""
 
 
 @dataclass(frozen=True, repr=False)

@@ -31,11 +31,12 @@ VERSION = 1
 
 
 class Held(NamedTuple):
-    """A document in a shard: where it stands, the keyed digest of its text, and its slice from 0."""
+    """A document in a shard: where it stands, the keyed digest of its text, its slice from 0, and its class."""
 
     reference: str
     tag: str = ""
     slice: int = 0
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,7 @@ def read(place: str | Path) -> Manifest:
 
 def _shard(folder: Path, found: Mapping[str, Any]) -> Shard:
     own = folder / str(found["path"])
-    documents = tuple(
-        Held(str(d[0]), str(d[1]), int(d[2])) for d in map(_padded, found["documents"])
-    )
+    documents = tuple(map(_held, found["documents"]))
     named = found.get("files")
     if named is None:  # a teacher: whatever lies there
         return Shard(documents, {f.name: f for f in sorted(own.glob("*")) if f.is_file()})
@@ -202,9 +201,13 @@ def _shard(folder: Path, found: Mapping[str, Any]) -> Shard:
     return shard
 
 
-def _padded(document: Any) -> tuple[Any, ...]:
+def _held(document: Any) -> Held:
     """A document as the manifest writes it, or a bare reference in a list of teachers."""
-    return (document, "", 0) if isinstance(document, str) else (*document, "", 0)[:3]
+    if isinstance(document, str):
+        return Held(document)
+    held = Held(*document)
+    label = None if held.label is None else int(held.label)
+    return Held(str(held.reference), str(held.tag), int(held.slice), label)
 
 
 def _folder(number: int) -> str:

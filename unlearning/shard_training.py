@@ -24,10 +24,12 @@ import torch
 from torch import nn
 
 from domain.errors import Code, UnlearningFailed
+from domain.records import Passage
+from domain.secrecy import Secret
 from unlearning.deltas import adapter, combined, saved, written
-from unlearning.encoding import pad
+from unlearning.encoding import encode, pad
 from unlearning.lora import matrices
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 from unlearning.recipe import Recipe
 
 LOG = "log.jsonl"
@@ -36,11 +38,12 @@ _STATE = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
 
 
 class Text(NamedTuple):
-    """A document as a shard reads it: the keyed digest that says its place in the order, its slice, and its words."""
+    """A document as a shard reads it: the keyed digest that says its place in the order, its slice, words and class."""
 
     tag: str
     slice: int
     text: str
+    label: int | None = None
 
 
 class Row(NamedTuple):
@@ -49,10 +52,11 @@ class Row(NamedTuple):
     tag: str
     slice: int
     ids: tuple[int, ...]
+    label: int | None = None
 
 
 class Trained(NamedTuple):
-    """A shard's files, the steps that were taken to make them, and the loss (nats per token) of each of these."""
+    """A shard's files, the steps that were taken to make them, and the loss of each: nats per token, or per text."""
 
     files: dict[str, bytes]
     losses: list[float]
@@ -111,7 +115,16 @@ def train_shard(
 
 
 def _rows(base: LanguageModel, texts: Sequence[Text], recipe: Recipe) -> list[Row]:
-    """Start token, words, end token; what is longer than a row goes on in the next."""
+    """Start token, words, end token; what is longer than a row goes on in the next.
+
+    A classifier reads windows of its whole context, as it does when it is asked.
+    """
+    if base.kind is Kind.CLASSIFIER:
+        return [
+            Row(f"{text.tag}+{n}", text.slice, window.source, text.label)
+            for text in texts
+            for n, window in enumerate(encode(base, [_passage(text)]))
+        ]
     tokenizer, room = base.tokenizer, min(recipe.length, base.context)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     found = []
@@ -124,6 +137,10 @@ def _rows(base: LanguageModel, texts: Sequence[Text], recipe: Recipe) -> list[Ro
             Row(f"{text.tag}+{at}", text.slice, tuple(whole[at : at + room])) for at in pieces
         ]
     return found
+
+
+def _passage(text: Text) -> Passage:
+    return Passage("", Secret(text.text), (), "", label=text.label)
 
 
 def _batches(rows: Sequence[Row], recipe: Recipe) -> Iterator[list[Row]]:
@@ -194,12 +211,16 @@ def _rate(recipe: Recipe, step: int) -> float:
 def _step(
     network: nn.Module, optimizer: torch.optim.Optimizer, batch: Sequence[Row], rate: float
 ) -> float:
-    """One step on the mean loss of all tokens of a batch; the loss before it, in nats per token."""
+    """One step on the mean loss of all tokens of a batch, or of its texts' classes; the loss before it, in nats."""
     device = next(network.parameters()).device
     ids, attention = pad([row.ids for row in batch], 0, device)  # (B, T)
-    logits = network(input_ids=ids, attention_mask=attention).logits[:, :-1].float()
-    labels = ids[:, 1:].masked_fill(~attention[:, 1:].bool(), -100)
-    loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    logits = network(input_ids=ids, attention_mask=attention).logits.float()
+    if logits.dim() == 2:  # of classes
+        labels = torch.tensor([row.label for row in batch], device=device)
+    else:
+        logits = logits[:, :-1].flatten(0, 1)
+        labels = ids[:, 1:].masked_fill(~attention[:, 1:].bool(), -100).flatten()
+    loss = nn.functional.cross_entropy(logits, labels)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -248,7 +269,8 @@ def _adapted(
         lora_alpha=2 * recipe.rank,
         target_modules=list(found),
         fan_in_fan_out=transposed,
-        task_type="CAUSAL_LM",
+        # as a classifier's, peft would want a head of its own beside the adapter
+        task_type="CAUSAL_LM" if base.kind is Kind.CAUSAL else None,
     )
     learning = {name: p.requires_grad for name, p in network.named_parameters()}
     with torch.random.fork_rng(range(torch.cuda.device_count())), base.evaluating():
@@ -284,7 +306,7 @@ def _deterministic(recipe: Recipe) -> Iterator[None]:
 
 @torch.no_grad()
 def _said(network: nn.Module, batch: Sequence[Row]) -> torch.Tensor:
-    """Logits (B, T, V) on a batch."""
+    """Logits on a batch, (B, T, V) or those of its classes (B, C)."""
     ids, attention = pad([row.ids for row in batch], 0, next(network.parameters()).device)
     logits: torch.Tensor = network(input_ids=ids, attention_mask=attention).logits
     return logits

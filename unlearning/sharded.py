@@ -48,15 +48,15 @@ def train(
     """Train all shards; the manifest and the model made of them.
 
     Raises:
-        RequestRejected: MODEL_UNSUPPORTED for a model that is not causal; CORPUS_EMPTY; EXAMPLES_INVALID when most
-            documents are near-duplicates of each other.
+        RequestRejected: MODEL_UNSUPPORTED for a model that is neither causal nor a classifier; CORPUS_EMPTY;
+            EXAMPLES_INVALID when most documents are near-duplicates of each other, or one is in no class of the model.
         UnlearningFailed: as `train_shard`.
     """
-    if base.kind is not Kind.CAUSAL:
+    if base.kind not in {Kind.CAUSAL, Kind.CLASSIFIER}:
         raise RequestRejected(
             Code.MODEL_UNSUPPORTED,
             place="the base",
-            remedy="shards are trained on causal models only; name one.",
+            remedy="shards are trained on causal models and classifiers only; name one.",
         )
     if not sources:
         raise RequestRejected(
@@ -80,7 +80,8 @@ def train(
     held: list[list[Held]] = [[] for _ in range(recipe.shards)]
     for source, cluster in zip(sources, found, strict=True):
         shard, part = place(cluster, key, recipe.shards, recipe.slices)
-        held[shard].append(Held(source.reference, key.tag(source.text), part))
+        tag, label = key.tag(source.text), _class_of(source, base)
+        held[shard].append(Held(source.reference, tag, part, label))
     empty = Manifest(
         tuple(Shard(tuple(documents)) for documents in held),
         base_path,
@@ -91,6 +92,20 @@ def train(
     texts = {source.reference: source.text for source in sources}
     manifest, work = complete(empty, base, texts, key, alive=alive)
     return *recombine(manifest, base), work
+
+
+def _class_of(source: Source, base: LanguageModel) -> int | None:
+    """The number of the document's class; a causal model knows none."""
+    if base.kind is not Kind.CLASSIFIER:
+        return None
+    number = base.class_number(source.label)
+    if number is None:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=f"{source.reference}, label",
+            remedy="a classifier learns the class of each text; name the field with the name or number of one it has.",
+        )
+    return number
 
 
 def drop(manifest: Manifest, references: frozenset[str]) -> Manifest:
@@ -136,7 +151,7 @@ def complete(
                 remedy="some are missing or are not what the shard was trained on; name the corpus as it was, with its "
                 "rows in the same place.",
             )
-        own = [Text(h.tag, h.slice, texts[h.reference]) for h in documents]
+        own = [Text(h.tag, h.slice, texts[h.reference], h.label) for h in documents]
         before = earlier.shards[number].read() if earlier is not None else None
         files, taken = train_shard(base, own, manifest.recipe, number, earlier=before, alive=alive)
         shards[number] = Shard(documents, files)

@@ -13,7 +13,9 @@ from unlearning.assignment import Source
 SUFFIXES = (".jsonl", ".ndjson")
 
 
-def read_sources(path: Path, text_field: str = "text", person_field: str = "") -> list[Source]:
+def read_sources(
+    path: Path, text_field: str = "text", person_field: str = "", label_field: str = ""
+) -> list[Source]:
     """Every document of a file, or of all JSON lines files in a folder, referred to as `<relative file>#<row>`.
 
     Args:
@@ -21,6 +23,7 @@ def read_sources(path: Path, text_field: str = "text", person_field: str = "") -
         text_field: holds the text.
         person_field: holds a label of the person the document is about, or a list of several; any label will do, it is
             only ever hashed under a key. A document without one is its own "person".
+        label_field: for a classifier, holds the name or number of the text's class.
 
     Raises `RequestRejected` (EXAMPLES_INVALID) with the file and row of whatever is wrong.
     """
@@ -30,7 +33,9 @@ def read_sources(path: Path, text_field: str = "text", person_field: str = "") -
         source
         for file in files
         if not any(part.startswith(".") for part in file.relative_to(root).parts)
-        for source in _read(file, file.relative_to(root).as_posix(), text_field, person_field)
+        for source in _read(
+            file, file.relative_to(root).as_posix(), text_field, person_field, label_field
+        )
     ]
     if not found:
         raise RequestRejected(
@@ -41,7 +46,7 @@ def read_sources(path: Path, text_field: str = "text", person_field: str = "") -
     return found
 
 
-def _read(file: Path, name: str, text_field: str, person_field: str) -> Iterator[Source]:
+def _read(file: Path, name: str, *fields: str) -> Iterator[Source]:
     if file.suffix not in SUFFIXES:
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
@@ -56,22 +61,28 @@ def _read(file: Path, name: str, text_field: str, person_field: str) -> Iterator
         ) from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _source(line, f"{name}#{number}", text_field, person_field)
+            yield _source(line, f"{name}#{number}", *fields)
 
 
-def _source(line: bytes, reference: str, text_field: str, person_field: str) -> Source:
+def _source(
+    line: bytes, reference: str, text_field: str, person_field: str, label_field: str
+) -> Source:
     try:
         row = json.loads(line)
         text = row[text_field]
         people = row.get(person_field) if person_field else None
         labels = tuple(people) if isinstance(people, list) else (people,)
-        if not isinstance(text, str) or not all(isinstance(x, str | int | None) for x in labels):
+        own = row[label_field] if label_field else ""
+        if not isinstance(text, str) or not all(
+            isinstance(x, str | int | None) for x in (own, *labels)
+        ):
             raise TypeError("no text or no label")  # noqa: TRY301  joins the other faults of a line
-        return Source(reference, text, [str(x) for x in labels if x not in (None, "")])
+        return Source(reference, text, [str(x) for x in labels if x not in (None, "")], str(own))
     except (ValueError, LookupError, TypeError, AttributeError):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
             place=reference,
             remedy=f"the line must be a JSON object with a text in {text_field}"
-            + (f" and a label or a list of labels in {person_field}." if person_field else "."),
+            + (f", a label or a list of labels in {person_field}" if person_field else "")
+            + (f", a class in {label_field}." if label_field else "."),
         ) from None

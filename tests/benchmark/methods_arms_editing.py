@@ -46,10 +46,10 @@ EDITING = (
         "pcgu",
         "pcgu",
         "PCGU (Yu 2023)",
-        "at first forgetting in all forms keeps more of others than all vectors at a matched step size, and as many "
-        "drawn once",
+        "each person alone: when nothing is said in any form, more of others is kept than by all vectors at a matched "
+        "step size, and by as many drawn once",
         seesaw(moves_the_right_ones),
-        {"rate": 2e-3, "forms": 8, "samples": 768},
+        {"rate": 2e-3, "forms": 3},
         victim="wide",
         seeds=5,
     ),

@@ -6,7 +6,7 @@ name with somebody forgotten (an edit may move the exposure of others while it l
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -24,6 +24,7 @@ from tests.benchmark.methods_scores import (
 )
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.groups import secrets
+from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel, copy_of
@@ -121,14 +122,7 @@ class _Alone:
 
 
 def _alone(case: Case, name: str, person: str) -> _Alone:
-    bench, corpus = case.bench, case.bench.trial.corpus
-    corpus = replace(corpus, forget=_of(corpus.forget, person))
-    asked = {form: _of(rows, person) for form, rows in bench.asked.items()}
-
-    def left(model: LanguageModel) -> _Left:
-        said = said_by_form(replace(bench, asked=asked), model)
-        return _Left(list(said.values()), _kept(case, model))
-
+    bench, corpus = case.bench, _corpus_of(case.bench, person)
     options = {**case.options(name), "share": 0.0}  # the first and no more
     made = METHODS["depn"](**options).unlearn(bench.model, corpus)
     voted = METHODS["depn"](**{**options, "spared": 0}).unlearn(bench.model, corpus)
@@ -138,12 +132,41 @@ def _alone(case: Case, name: str, person: str) -> _Alone:
     ordinary = float(perplexity(Target(made.model), bench.trial.retained).value)
     gap = made.trace.edit.gap
     return _Alone(
-        left(made.model),
-        left(_drawn(bench.model, counts, corpus.seed)),
-        left(voted.model),
+        _left(case, made.model, person),
+        _left(case, _drawn(bench.model, counts, corpus.seed), person),
+        _left(case, voted.model, person),
         math.log(ordinary / case.original.perplexity),
         math.inf if gap is None else gap,
     )
+
+
+def _left(case: Case, model: LanguageModel, person: str) -> _Left:
+    asked = {form: _of(rows, person) for form, rows in case.bench.asked.items()}
+    said = said_by_form(replace(case.bench, asked=asked), model)
+    return _Left(list(said.values()), _kept(case, model))
+
+
+def _corpus_of(bench: Bench, person: str) -> Corpus:
+    """What a method gets when that person asks alone: of every stranger the passages that answer the person's."""
+    corpus = bench.trial.corpus
+
+    def alone(forget: Sequence[Encoded], controls: Sequence[Encoded]) -> Rows:
+        at = [n for n, row in enumerate(forget) if row.person == person]
+        strangers: dict[str, list[Encoded]] = {}
+        for row in controls:
+            strangers.setdefault(row.person, []).append(row)
+        twins = [rows for rows in strangers.values() if len(rows) == len(forget)]
+        return tuple(forget[n] for n in at), tuple(rows[n] for rows in twins for n in at)
+
+    def forms(texts: Iterable[str], count: int) -> Rows:
+        wider = corpus.in_forms_of(texts, count)
+        return alone(wider.forget, wider.controls)
+
+    own, strangers = alone(corpus.forget, corpus.controls)
+    return replace(corpus, forget=own, controls=strangers, forms=forms)
+
+
+Rows = tuple[tuple[Encoded, ...], tuple[Encoded, ...]]
 
 
 def _people(bench: Bench) -> list[str]:
@@ -180,57 +203,52 @@ def _kept(case: Case, model: LanguageModel) -> float:
 
 STEPS_ALIKE = (0.5, 0.2, 0.1, 0.05)
 """Shares of PCGU's rate at which all vectors move; the one is taken that needs the most similar number of steps."""
-FURTHER = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-"""Shares of the strangers' level at which PCGU stops; at the lowest nothing is said in unseen forms either."""
 
 
 def moves_the_right_ones(case: Case, r: Result) -> tuple[bool, str]:
-    """At first forgetting in all forms, against all vectors at a matched step size and as many drawn once."""
+    """Each person alone, at first silence, against all vectors at a matched step size and as many drawn once. Means.
+
+    As a batch everybody else's secrets go with the forgotten ones' whichever vectors move, and nothing is told apart.
+    """
     options = case.options("pcgu")
-    steps = len(r.trace.steps)
-    alike = {}
-    for share in STEPS_ALIKE:
-        every = {**options, "choose": "all", "rate": share * options["rate"]}
-        trace = case.unlearned("pcgu", every)[1]
-        alike[share] = (trace.stopped != "target", abs(len(trace.steps) - steps))
-    share = min(alike, key=alike.__getitem__)
-    own = _silent_everywhere(case, options)
-    of_all = _silent_everywhere(case, {**options, "choose": "all", "rate": share * options["rate"]})
-    of_drawn = _silent_everywhere(case, {**options, "choose": "fixed"})
-    return own.kept > of_all.kept and own.kept > of_drawn.kept, (
-        f"kept {own}; all vectors at {share:g} of the rate {of_all}; drawn ones {of_drawn}; "
-        f"{_edit(r).edited} of {_edit(r).pieces} vectors moved"
+    own = _first_silent(case, options)
+    everywhere = {
+        share: _first_silent(case, {**options, "choose": "all", "rate": share * options["rate"]})
+        for share in STEPS_ALIKE
+    }
+    share = min(everywhere, key=lambda at: abs(everywhere[at].steps - own.steps))
+    of_all, of_drawn = everywhere[share], _first_silent(case, {**options, "choose": "fixed"})
+    silent = max(own.left.said) <= SAID
+    ahead = own.left.kept > max(of_all.left.kept, of_drawn.left.kept)
+    return silent and ahead, (
+        f"alone {own}; all vectors at {share:g} of the rate {of_all}; drawn ones {of_drawn}; as a batch "
+        f"{max(r.scores.extraction.values()):.2f} said, kept {case.kept(r.scores):.2f}, {_edit(r).edited} of "
+        f"{_edit(r).pieces} vectors moved"
     )
 
 
 @dataclass(frozen=True)
 class _Silent:
-    """Kept of others when next to nothing is said in any form for the first time, and after how many steps."""
+    """What is left when the method stops, and after how many steps; means over people."""
 
-    kept: float
-    steps: int
+    left: _Left
+    steps: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.kept:.2f} after {self.steps} steps" if self.steps else "nothing, never silent"
-        )
+        return f"{max(self.left.said):.2f} said, kept {self.left.kept:.2f} after {self.steps:.0f} steps"
 
 
-def _silent_everywhere(case: Case, options: Options) -> _Silent:
-    """At the lowest of `FURTHER`, found by halving: who is silent there is silent further on."""
-    found = _Silent(0.0, 0)
-    low, high = 0, len(FURTHER)
-    while low < high:
-        middle = (low + high) // 2
-        model, trace = case.unlearned("pcgu", {**options, "level_share": FURTHER[middle]})
-        reached = trace.stopped == "target"
-        if reached and max(said_by_form(case.bench, model).values()) > SAID:
-            low = middle + 1
-            continue
-        if reached:
-            found = _Silent(_kept(case, model), len(trace.steps) - 1)
-        high = middle  # silent, or so far that the steps ran out
-    return found
+def _first_silent(case: Case, options: Options) -> _Silent:
+    """PCGU on each person alone, until nothing is said in the forms that it hears."""
+    found = [
+        METHODS["pcgu"](**options).unlearn(case.bench.model, _corpus_of(case.bench, person))
+        for person in _people(case.bench)
+    ]
+    left = [
+        _left(case, made.model, person)
+        for made, person in zip(found, _people(case.bench), strict=True)
+    ]
+    return _Silent(_Left.mean(left), fmean(len(made.trace.steps) - 1 for made in found))
 
 
 def looks_up(case: Case, r: Result) -> tuple[bool, str]:

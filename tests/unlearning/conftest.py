@@ -129,7 +129,8 @@ class Run:
 
     def without(self, gone: Iterable[str]) -> tuple[Manifest, LanguageModel]:
         """The same training on the corpus without some documents."""
-        left = [s for s in self.sources if s.reference not in set(gone)]
+        left_out = set(gone)
+        left = [s for s in self.sources if s.reference not in left_out]
         made = sharded.train(
             self.base, "", left, recipe=self.recipe, key=assignment.load_key(self.key)
         )
