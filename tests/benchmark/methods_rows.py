@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -136,9 +137,15 @@ def row_of(arm: Arm, cases: Sequence[Found]) -> Found:
             for form in cases[0]["extraction"]
         },
         "in_range": sum(case["in_range"] for case in cases),
-        **{name: round(fmean(case[name] for case in cases), 4) for name in _MEANS},
+        **{name: _mean([case[name] for case in cases]) for name in _MEANS},
         **{name: _mean_of_known([case.get(name) for case in cases]) for name in _COSTS},
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """None where the score is not defined for the model: JSON has no NaN."""
+    mean = fmean(values)
+    return None if math.isnan(mean) else round(mean, 4)
 
 
 def _mean_of_known(values: Sequence[float | None]) -> float | None:
@@ -151,7 +158,7 @@ COLUMNS: Mapping[str, Callable[[Found], str]] = {
     "bits (retrained)": lambda r: (
         f"{r['exposure']:.2f} ({r['retrained_low']:.1f} to {r['retrained_high']:.1f})"
     ),
-    "S-EL": lambda r: f"{r['s_el']:.2f}",
+    "S-EL": lambda r: _or_dash(r["s_el"], 1, 2),
     "S-MA": lambda r: f"{r['s_ma']:.2f}",
     "kept": lambda r: f"{r['neighbours']:.2f}",
     "perplexity": lambda r: f"x{r['perplexity_ratio']:.2f}",

@@ -171,7 +171,10 @@ development seeds, `python -m tests.benchmark.methods_spread`."""
 
 
 def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
-    """Where the mean bits of the forgotten lie on one more retrained model: a two-sided 95 % prediction interval."""
+    """Where the mean bits of the forgotten lie on one more retrained model: a two-sided 95 % prediction interval.
+
+    No exposure is below 0 bits.
+    """
     middle = fmean(control.bits for control in controls)
     half = student(FREEDOM, 0.025) * SPREAD * math.sqrt(1 + 1 / len(controls))
-    return middle - half, middle + half
+    return max(0.0, middle - half), middle + half

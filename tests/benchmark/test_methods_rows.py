@@ -36,6 +36,7 @@ def test_the_retrained_range_is_as_wide_as_such_models_lie_apart() -> None:
 
     low, high = range_of([scored(1.0, 0.6), scored(1.4, 1.0)])
     assert (low + high) / 2 == pytest.approx(1.0)
+    assert range_of([scored(0.1)])[0] == 0
     assert (high - low) / 2 == pytest.approx(student(FREEDOM, 0.025) * SPREAD * math.sqrt(1.5))
     assert range_of([scored(1.0)])[1] - 1.0 > high - 1.0
 
