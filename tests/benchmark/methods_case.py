@@ -6,10 +6,10 @@ from statistics import fmean
 from typing import Any
 
 from domain.errors import ErasureError
-from domain.outcomes import Trace
+from domain.outcomes import Edit, Trace
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_meter import Cost, metered
-from tests.benchmark.methods_scores import Measured, measure, range_of
+from tests.benchmark.methods_scores import Measured, measure, range_of, said_of_others
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 
@@ -29,6 +29,13 @@ class Result:
     trace: Trace
     cost: Cost
     options: Options
+
+    @property
+    def edit(self) -> Edit:
+        """What was edited. Raises `ValueError` where the method does not say."""
+        if self.trace.edit is None:
+            raise ValueError("the method says nothing of its edit")
+        return self.trace.edit
 
 
 @dataclass
@@ -71,6 +78,10 @@ class Case:
     def kept(self, scores: Measured) -> float:
         """Share of what the original says about people in no loss that is still said; 1 where it says nothing."""
         return scores.others / self.original.others if self.original.others else 1.0
+
+    def kept_by(self, model: LanguageModel) -> float:
+        """The same of a model that was not scored."""
+        return said_of_others(self.bench, model) / self.original.others
 
     def dearer(self, scores: Measured) -> float:
         """Perplexity over the original's."""
