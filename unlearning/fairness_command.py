@@ -59,25 +59,26 @@ def fairness(
         device: cpu or cuda.
 
     Raises:
-        RequestRejected: MODEL_UNSUPPORTED for shards of another kind of model; EXAMPLES_INVALID for a text without
-            group or class, a class that the model does not have, or a group that lacks one of the answers in a half.
+        RequestRejected: MODEL_UNSUPPORTED for shards of another kind of model, or none that is trained;
+            EXAMPLES_INVALID for an empty text, one without group or class, a class that the model does not have, or a
+            group that lacks one of the answers in a half.
         UnlearningFailed: as `manifest.read`, `load_base` and `teacher_of`.
     """
-    ordered = sorted(sources, key=lambda s: hashlib.sha256(s.text.encode()).digest())
+    ordered = sorted(sources, key=lambda s: _digest(s.text))
     groups = [_group(source) for source in ordered]
     lines = []
     for folder in folders:
         manifest = read(folder)
         base = load_base(manifest, device)
-        if base.kind is not Kind.CLASSIFIER:
+        numbers = [n for n, shard in enumerate(manifest.shards) if shard.files]
+        if base.kind is not Kind.CLASSIFIER or not numbers:
             raise RequestRejected(
                 Code.MODEL_UNSUPPORTED,
                 place=f"the shards {folder.name}",
-                remedy="only a classifier answers yes or no; name shards of one.",
+                remedy="only a classifier answers yes or no, by shards that are trained; name such a folder.",
             )
         wanted = _class_of(yes, base, "the class that is a yes")
         truth = [_class_of(s.label, base, f"{s.reference}, label") == wanted for s in ordered]
-        numbers = [n for n, shard in enumerate(manifest.shards) if shard.files]
         members = [teacher_of(manifest, n, base, base.device.type) for n in numbers]
         votes = torch.stack([answers(m, ordered) == wanted for m in members], dim=1)
         halves = [
@@ -104,10 +105,20 @@ def _cells(here: Calibration, there: Calibration) -> list[tuple[str, float, floa
 
 @torch.no_grad()
 def answers(model: LanguageModel, sources: Sequence[Source]) -> torch.Tensor:
-    """The likeliest class of each text, (N,): by the mean logits of its windows where it is longer than the context."""
+    """The likeliest class of each text, (N,): by the mean logits of its windows where it is longer than the context.
+
+    Raises `RequestRejected` (EXAMPLES_INVALID) for an empty text.
+    """
     windows = [
         encode(model, [Passage(s.reference, Secret(s.text), (), "", label=0)]) for s in sources
     ]
+    for source, own in zip(sources, windows, strict=True):
+        if not own:
+            raise RequestRejected(
+                Code.EXAMPLES_INVALID,
+                place=source.reference,
+                remedy="the text is empty, so there is nothing to answer; leave the row out.",
+            )
     rows = [row for own in windows for row in own]
     with model.evaluating():
         parts = [
@@ -116,6 +127,10 @@ def answers(model: LanguageModel, sources: Sequence[Source]) -> torch.Tensor:
         ]
     logits = torch.cat(parts).split([len(own) for own in windows])
     return torch.stack([own.mean(0).argmax() for own in logits])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _group(source: Source) -> str:

@@ -24,7 +24,7 @@ from unlearning.models import Kind
 from unlearning.recipe import Recipe
 from unlearning.trial import prepare
 
-PEOPLE, EACH = 60, 2
+PEOPLE, EACH = 40, 2
 ROUNDING = 1e-9
 
 
@@ -116,7 +116,7 @@ def test_a_class_that_the_model_does_not_have_is_refused_by_its_row(run: Run, la
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [
         {"text": p.text.reveal(), "class": p.label, "team": group}
-        for p, group in written(random.Random(5), 400)
+        for p, group in written(random.Random(5), 240)
     ]
     file = tmp_path_factory.mktemp("reports") / "reports.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -164,6 +164,27 @@ def test_what_fairness_cannot_use_is_refused(
     words = [word for pair in given.items() for word in pair]
     assert main(["fairness", str(run.folder), *words]) != 0
     assert place in capsys.readouterr().err
+
+
+def test_an_empty_text_is_refused_by_its_row(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_text('{"text": "a fine door", "c": 1, "g": "a"}\n{"text": "", "c": 0, "g": "a"}\n')
+    words = ["--data", str(file), "--group-field", "g", "--label-field", "c"]
+    assert main(["fairness", str(run.folder), *words]) != 0
+    assert "r.jsonl#2" in capsys.readouterr().err
+
+
+def test_shards_that_are_all_dropped_answer_nothing(
+    run: Run, reports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read(run.folder)
+    gone = frozenset(h.reference for shard in manifest.shards for h in shard.documents)
+    sharded.drop(manifest, gone).write(tmp_path / "none", run.model)
+    words = ["--data", str(reports), "--group-field", "team", "--label-field", "class"]
+    assert main(["fairness", str(tmp_path / "none"), *words]) != 0
+    assert "the shards none" in capsys.readouterr().err
 
 
 def test_shards_of_a_model_that_says_text_have_no_answers(
