@@ -126,7 +126,7 @@ def _read(entry: CorpusEntry, path: str, model: LanguageModel) -> Iterator[Docum
 
 def _number(label: Document, model: LanguageModel) -> int:
     """The number of a class that is named, or written as a number."""
-    number = model.class_number(label.text.reveal())
+    number = models.class_number(model, label.text.reveal())
     if number is None:
         raise RequestRejected(
             Code.CORPUS_CORRUPT,

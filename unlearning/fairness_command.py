@@ -20,7 +20,7 @@ from unlearning.batches import batch_of
 from unlearning.encoding import encode
 from unlearning.fairness import VARIANTS, Calibration, fitted, majority, odds_gap
 from unlearning.manifest import read
-from unlearning.models import Kind, LanguageModel
+from unlearning.models import Kind, LanguageModel, class_number
 from unlearning.sharded import load_base, teacher_of
 from unlearning.unlearned import seeded
 
@@ -144,7 +144,7 @@ def _group(source: Source) -> str:
 
 
 def _class_of(written: str, base: LanguageModel, place: str) -> int:
-    number = base.class_number(written)
+    number = class_number(base, written)
     if number is None:
         raise RequestRejected(
             Code.EXAMPLES_INVALID,

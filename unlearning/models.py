@@ -73,12 +73,6 @@ class LanguageModel:
             return int(self.network.config.num_labels)
         return int(self.network.config.get_text_config().vocab_size)
 
-    def class_number(self, written: str) -> int | None:
-        """The number of a class that is named, or written as a number; None when a classifier has no such class."""
-        known = self.network.config.label2id
-        number = known.get(written, int(written) if written.isdecimal() else -1)
-        return int(number) if 0 <= number < self.choices else None
-
     @property
     def starts(self) -> int | None:
         """The token with which the decoder of a seq2seq model begins; None where the model names none."""
@@ -113,6 +107,13 @@ class LanguageModel:
         finally:
             for module in training:
                 module.training = True
+
+
+def class_number(model: LanguageModel, written: str) -> int | None:
+    """The number of a class that is named, or written as a number; None when a classifier has no such class."""
+    known = model.network.config.label2id
+    number = known.get(written, int(written) if written.isdecimal() else -1)
+    return int(number) if 0 <= number < model.choices else None
 
 
 def copy_of(model: LanguageModel) -> LanguageModel:

@@ -19,7 +19,7 @@ from domain.errors import Code, RequestRejected, UnlearningFailed
 from unlearning.assignment import Key, Source, clusters, place
 from unlearning.deltas import CONFIG, WEIGHTS, adapter, combined, weights_sha256
 from unlearning.manifest import Held, Manifest, Shard
-from unlearning.models import Kind, LanguageModel, load
+from unlearning.models import Kind, LanguageModel, class_number, load
 from unlearning.recipe import Recipe
 from unlearning.shard_training import Text, train_shard
 
@@ -98,7 +98,7 @@ def _class_of(source: Source, base: LanguageModel) -> int | None:
     """The number of the document's class; a causal model knows none."""
     if base.kind is not Kind.CLASSIFIER:
         return None
-    number = base.class_number(source.label)
+    number = class_number(base, source.label)
     if number is None:
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
