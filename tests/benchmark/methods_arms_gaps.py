@@ -26,9 +26,9 @@ GAPS = (
         runs_away,
         {**_LAYERS, "bounded": False, "retain": 1.0, "rehearsal": 0.0, "samples": 0},
     ),
-    Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama"),
-    Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq"),
+    Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
+    Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),
     Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier"),
-    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="seq2seq"),
+    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="seq2seq_many"),
     Arm("eul_classifier", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="classifier"),
 )

@@ -40,17 +40,19 @@ def aligned(case: Case, r: Result) -> tuple[bool, str]:
     near = abs(facts["gap_end"] / facts["gap_strangers"] - 1) <= ALIGNED
     kept = facts["neighbours_kl_end"] <= DRIFTED
     helper = knobs.target(bench.model, corpus).helper
-    own = [gap(helper, bench.retrained(n), corpus.forget, corpus.seed) for n in range(2)]
+    own = [
+        gap(helper, bench.retrained(n), corpus.forget, corpus.seed) for n in range(bench.controls)
+    ]
     like = abs(facts["gap_strangers"] / fmean(own) - 1) <= LIKE_RETRAINED
     try:
         replace(knobs, helper_steps=3).target(bench.model, corpus)
         refused = False
     except UnlearningFailed:
         refused = True
-    high = range_of(case.controls)[1]
+    theirs, high = " and ".join(f"{g:.2f}" for g in own), range_of(case.controls)[1]
     return near and kept and like and refused and r.trace.stopped == "target", (
         f"gap {facts['gap_start']:.2f} to {facts['gap_end']:.2f}, strangers' {facts['gap_strangers']:.2f}, retrained "
-        f"{own[0]:.2f} and {own[1]:.2f}; KL on others {facts['neighbours_kl_end']:.3f}; weak helpers refused: "
+        f"{theirs}; KL on others {facts['neighbours_kl_end']:.3f}; weak helpers refused: "
         f"{refused}; {r.scores.bits:.2f} bits (retrained to {high:.2f}), secret nll {r.scores.secret_nll:.1f} "
         f"(retrained {case.level:.1f})"
     )

@@ -81,6 +81,8 @@ VICTIMS: Mapping[str, Victim] = {
     ),
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
+    "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),
+    "seq2seq_many": Victim("seq2seq", 2400, 5e-3, controls=1),
     "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1),
 }
 CLASSES = 8

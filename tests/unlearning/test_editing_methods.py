@@ -205,13 +205,13 @@ def test_a_word_moves_down_in_a_neurons_list_and_the_others_stay_where_they_were
     from unlearning.models import copy_of
     from unlearning.neurons import down_projections, outgoing
 
-    edits = _Edits(copy_of(victim))
+    edits = _Edits(copy_of(victim), rank=0.5, pace=1.0)
     vector = outgoing(down_projections(edits.model)[1])[3].detach()
     before = edits.read @ vector
     word = int(before.argmax())
     with torch.no_grad():
         edits.begin()
-        edits.lower(1, 3, word, 1.0, 0.5)
+        edits.lower(1, 3, word, 1.0)
     after = edits.read @ vector
     middle = before.sort(descending=True).values[int(0.5 * (len(before) - 1))]
     assert float(after[word]) == pytest.approx(float(middle), abs=1e-4)
@@ -229,7 +229,7 @@ def test_a_word_moves_down_in_a_neurons_list_and_the_others_stay_where_they_were
 def test_demoted_secrets_are_said_less_and_neighbours_drift_no_further_than_allowed(
     victim: LanguageModel, corpus: Corpus
 ) -> None:
-    options = {"rank": 0.05, "neurons": 1, "rounds": 12, "most_drift": 0.5}
+    options = {"pace": 0.3, "rounds": 12, "most_drift": 0.5}
     found = METHODS["rank_demotion"](**options).unlearn(victim, corpus)
     before, after = (said(Target(m), corpus.forget) for m in (victim, found.model))
     assert after < 0.5 * before
