@@ -215,3 +215,26 @@ def responses(
         ids = torch.cat([ids, drawn.to(ids.device)], dim=1)
     said = ids[:, longest:].tolist()
     return [row[: row.index(end) + 1] if end in row else row for row in said]
+
+
+@torch.no_grad()
+def answers(model: LanguageModel, sources: Sequence[Sequence[int]], length: int) -> list[list[int]]:
+    """What a seq2seq model says to each source: its likeliest tokens, from its start to its end, `length` at most."""
+    found: list[list[int]] = [[] for _ in sources]
+    end = model.tokenizer.eos_token_id
+    for batch in by_length(sources, tokens_per_batch(model)):
+        ids, mask = pad([sources[i] for i in batch], 0, model.device)
+        with model.autocast():
+            said = model.network.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                decoder_start_token_id=model.starts,
+                eos_token_id=end,
+                pad_token_id=end,
+                max_new_tokens=min(length, model.context) - 1,
+                do_sample=False,
+                num_beams=1,
+            )
+        for i, row in zip(batch, said.tolist(), strict=True):
+            found[i] = [row[0], *_until(end, row[1:]), *([end] if end in row[1:] else [])]
+    return found

@@ -1,26 +1,46 @@
 """What the model itself says, and ordinary text, so that it goes on saying it: protects who is in no retain list."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import torch
 
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
-from unlearning.generation import samples
+from unlearning.generation import answers, samples
 from unlearning.models import Kind, LanguageModel
 
 
 def rehearse(
     model: LanguageModel, corpus: Corpus, count: int, length: int, generator: torch.Generator
 ) -> list[Encoded]:
-    """Ordinary text and up to `count` sequences sampled from the original model, without those that mention the person.
+    """Ordinary text and up to `count` texts of the original model's own, without those that mention the person.
 
-    Without the first, perplexity on other ordinary text rises twice as far. Only a causal model can be asked to speak.
-    With `count` 0 there is no rehearsal.
+    Without the first, perplexity on other ordinary text rises twice as far. A causal model speaks unasked; a seq2seq
+    model is asked about the corpus's strangers, whose answers come from what it knows of people with names like theirs.
+    Other kinds cannot be asked: their first `count` ordinary texts. With `count` 0 there is no rehearsal.
     """
-    if model.kind is not Kind.CAUSAL or count == 0:
+    if count == 0 or model.kind not in {Kind.CAUSAL, Kind.SEQ2SEQ}:
         return list(corpus.ordinary[:count])
-    kept = list(corpus.ordinary)
+    own = _spoken if model.kind is Kind.CAUSAL else _answered
+    said = own(model, corpus, count, length, generator)
+    return [*corpus.ordinary, *(row for row in said if not corpus.mentions(row.text))]
+
+
+def _spoken(
+    model: LanguageModel, _: Corpus, count: int, length: int, generator: torch.Generator
+) -> Iterator[Encoded]:
     for ids in samples(model, count, length, generator):
-        text = model.tokenizer.decode(ids, skip_special_tokens=True)
-        if len(ids) > 2 and not corpus.mentions(text):
-            kept.append(Encoded(tuple(ids), (False,) * len(ids), (), "", text))
-    return kept
+        if len(ids) > 2:
+            text = model.tokenizer.decode(ids, skip_special_tokens=True)
+            yield Encoded(tuple(ids), (False,) * len(ids), (), "", text)
+
+
+def _answered(
+    model: LanguageModel, corpus: Corpus, count: int, length: int, _: torch.Generator
+) -> Iterator[Encoded]:
+    asked = corpus.controls[:count]
+    for row, ids in zip(asked, answers(model, [row.source for row in asked], length), strict=True):
+        text = row.text[: row.answer] + model.tokenizer.decode(ids, skip_special_tokens=True)
+        plain = (False,) * len(ids)
+        yield replace(row, ids=tuple(ids), sensitive=plain, spans=(), person="", text=text)

@@ -29,6 +29,7 @@ from unlearning.fine_tuning import fine_tuned
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods import METHODS
 from unlearning.models import Kind, LanguageModel
+from unlearning.rehearsal import rehearse
 from unlearning.scoring import Target
 from unlearning.trial import Trial, assess, prepare
 from unlearning.tuning import stranger_nll, targets
@@ -254,6 +255,34 @@ def test_answers_are_scored_as_the_model_itself_would(shape: str, case: Case) ->
             scores.hit[1:].tolist()
             == (out.logits[0].argmax(-1) == torch.tensor(row.ids[1:])).tolist()
         )
+
+
+@pytest.mark.parametrize("shape", ["t5", "t5_gated"])
+def test_a_seq2seq_model_rehearses_its_own_answers_about_strangers(shape: str, case: Case) -> None:
+    """Each is what the model says, token by token; nobody's secrets are among what has to be forgotten."""
+    model, trial = case(shape)
+    corpus, generator = trial.corpus, torch.Generator().manual_seed(0)
+    found = rehearse(model, corpus, 2, 12, generator)
+    assert found[: len(corpus.ordinary)] == list(corpus.ordinary)
+    own = found[len(corpus.ordinary) :]
+    assert [row.source for row in own] == [row.source for row in corpus.controls[:2]]
+    for row in own:
+        assert (row.person, row.spans, any(row.sensitive)) == ("", (), False)
+        said = [model.starts]
+        while len(said) < 12 and said[-1] != model.tokenizer.eos_token_id:
+            with torch.no_grad():
+                out = model.network(
+                    input_ids=torch.tensor([row.source]), decoder_input_ids=torch.tensor([said])
+                )
+            said.append(int(out.logits[0, -1].argmax()))
+        assert list(row.ids) == said
+    assert rehearse(model, corpus, 0, 12, generator) == []
+
+
+def test_kinds_that_cannot_be_asked_rehearse_ordinary_text(case: Case) -> None:
+    model, trial = case("bert_classifier")
+    found = rehearse(model, trial.corpus, 3, 12, torch.Generator())
+    assert found == list(trial.corpus.ordinary[:3])
 
 
 def test_candidates_are_ranked_by_the_probability_of_the_whole_value(case: Case) -> None:
