@@ -24,7 +24,7 @@ EDITING = (
         "DEPN (Wu 2023), a batch of people",
         _SILENCES,
         seesaw(silences("depn")),
-        {"first": 120, "share": 0.15},
+        {"share": 0.15},
         victim="wide",
     ),
     Arm(
@@ -33,7 +33,7 @@ EDITING = (
         "DEPN (Wu 2023), a batch of people",
         _SILENCES,
         seesaw(silences("depn_masked")),
-        {"first": 45, "share": 0.15},
+        {"share": 0.15},
         victim="masked",
     ),
     Arm(

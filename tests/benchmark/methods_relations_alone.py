@@ -47,7 +47,8 @@ def silences(name: str) -> Relation:
         stopped = max(own.said) <= SILENT and min(drawn.said) >= UNTOUCHED
         edit, batch = r.edit, max(r.scores.extraction.values())
         return stopped and own.kept >= PERSONAL and dearer <= DEARER and gap <= GAP, (
-            f"alone at most {max(own.said):.2f} said, kept {own.kept:.2f}; random neurons {min(drawn.said):.2f}, "
+            f"alone, {fmean(a.neurons for a in alone):.0f} neurons, at most {max(own.said):.2f} said, kept "
+            f"{own.kept:.2f}; random neurons {min(drawn.said):.2f}, "
             f"{drawn.kept:.2f}; ranked as published {max(voted.said):.2f}, {voted.kept:.2f}; loss {dearer:+.3f} nats; "
             f"completeness gap {gap:.4f}; as a batch {batch:.2f}, {case.kept(r.scores):.2f} by {edit.edited} of "
             f"{edit.pieces} neurons, mass {masses(edit)}"
@@ -78,24 +79,34 @@ class _Alone:
     voted: _Left
     dearer: float
     gap: float
+    neurons: int
 
 
 def _alone(case: Case, name: str, person: str) -> _Alone:
     bench, corpus = case.bench, _corpus_of(case.bench, person)
-    options = {**case.options(name), "share": 0.0}  # the first and no more
+    options = case.options(name)
     made = METHODS["depn"](**options).unlearn(bench.model, corpus)
-    voted = METHODS["depn"](**{**options, "spared": 0}).unlearn(bench.model, corpus)
-    if made.trace.edit is None:
+    edit = made.trace.edit
+    if edit is None:
         raise ValueError("the method says nothing of its edit")
-    counts = [layer.edited for layer in made.trace.edit.layers]
+    counts = [layer.edited for layer in edit.layers]
+    published = {
+        "again": False,
+        "spared": 0,
+        "share": edit.edited / edit.pieces,
+        "pace": edit.pieces,
+        "known": 0.0,
+    }
+    voted = METHODS["depn"](**{**options, **published}).unlearn(bench.model, corpus)
     ordinary = float(perplexity(Target(made.model), bench.trial.retained).value)
-    gap = made.trace.edit.gap
+    gap = edit.gap
     return _Alone(
         _left(case, made.model, person),
         _left(case, _drawn(bench.model, counts, corpus.seed), person),
         _left(case, voted.model, person),
         math.log(ordinary / case.original.perplexity),
         math.inf if gap is None else gap,
+        edit.edited,
     )
 
 

@@ -21,7 +21,7 @@ from unlearning.neurons import Attribution, down_projections, feed_forward, outg
 from unlearning.unlearned import Unlearned, digest_of
 
 OPTIONS: dict[str, dict[str, object]] = {
-    "depn": {"first": 8, "share": 0.02, "spared": 2},
+    "depn": {"pace": 8, "share": 0.02, "spared": 2},
     "rank_demotion": {"rounds": 2, "most_drift": 99.0},
     "mechanistic": {"steps": 2, "samples": 8, "length": 24, "located": 4, "points": 10},
     "pcgu": {"steps": 2, "embeddings": True},
@@ -137,14 +137,14 @@ def test_every_kind_of_model_tells_how_many_neurons_of_each_block(
     model = tiny_model(kind, untrained)
     rows = framed(model, [row([0, *range(40, 60)], (4, 8)), row([0, *range(60, 80)], (4, 8))])
     own = Corpus(rows[:1], rows[1:], (), (), frozenset(), frozenset(), 0)
-    edit = METHODS["depn"](first=6, share=0.0).unlearn(model, own).trace.edit
+    edit = METHODS["depn"](share=6 / 96, known=0.0).unlearn(model, own).trace.edit
     assert edit is not None
     assert edit.edited == 6
     assert [layer.pieces for layer in edit.layers] == [48, 48]
     assert sum(layer.mass or 0 for layer in edit.layers) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("options", [{"spared": -1}, {"first": 0}, {"share": float("nan")}])
+@pytest.mark.parametrize("options", [{"spared": -1}, {"pace": 0}, {"known": -1.0}, {"share": float("nan")}])
 def test_settings_that_cannot_be_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(RequestRejected):
         METHODS["depn"](**options)

@@ -26,7 +26,7 @@ Given = Callable[[str], LanguageModel]
 KNOBS: dict[str, dict[str, object]] = {
     "anchor_distillation": {"steps": 3, "samples": 8, "length": 24},
     "selective_ascent": {"steps": 3, "samples": 8, "length": 24},
-    "depn": {"first": 4, "share": 0.02, "points": 20, "spared": 2},
+    "depn": {"pace": 4, "share": 0.02, "points": 20, "spared": 2},
     "loo_ensemble": {"steps": 3, "samples": 8, "length": 24},
     "retrain": {"steps": 5, "batch": 4},
     "relearning_ascent": {"steps": 3, "samples": 8, "length": 24},
