@@ -6,12 +6,13 @@ name with somebody forgotten (an edit may move the exposure of others while it l
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from domain.outcomes import Edit
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_case import KEPT, SAID, Case, Relation, Result
+from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_scores import (
     bits_of,
     range_of,
@@ -25,9 +26,9 @@ from unlearning.scoring import Target
 
 READ, REGAINED = 0.4, 0.3
 """Layers in which nothing is looked up: said in unseen forms at least, and after relearning half."""
-AHEAD = 0.2
-"""How much more of others a vector on the secrets keeps than one on whole texts, at equal forgetting."""
-SWEEP = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0)
+SWEEP = (*(n / 10 for n in range(2, 21)), 2.5, 3.0, 3.5, 4.0, 4.5, 5.0)
+PUBLISHED: Options = {"temperature": 1.0, "rate": 1e-4, "steps": 60}
+"""Of task vectors without a temperature, by what secrets alone gave on the development seeds."""
 
 
 def seesaw(relation: Relation) -> Relation:
@@ -98,29 +99,46 @@ def _unseen(said: Mapping[str, float]) -> float:
 
 
 def grows(case: Case, r: Result) -> tuple[bool, str]:
-    """Forgetting over strengths, and others kept at the first at which nothing is said, on secrets and whole texts."""
-    nll: list[float] = []
-    first: dict[bool, tuple[float, float]] = {}
-    for spans in (True, False):
-        for strength in SWEEP:
-            options = {**case.options("task_vector"), "spans": spans, "strengths": (strength,)}
-            model, trace = case.unlearned("task_vector", options)
-            if spans and strength <= 1:
-                nll.append(trace.steps[-1]["secret_nll"])
-            silent = next(iter(said_by_form(case.bench, model).values())) == 0
-            if silent and spans not in first:
-                first[spans] = strength, case.kept_by(model)
-            if spans in first and (strength >= 1 or not spans):
-                break
-    at, kept = first.get(True, (math.inf, 0.0))
-    plain_at, plain = first.get(False, (math.inf, 0.0))
+    """Forgetting over strengths; and others kept when nothing is said, against both vectors as published."""
+    rows = {
+        "the row's": {},
+        "secrets alone": {"spans": True, **PUBLISHED},
+        "whole texts": {"spans": False, **PUBLISHED},
+    }
+    first = {arm: _first_silent(case, options) for arm, options in rows.items()}
+    nll = first["the row's"].nll
     growing = nll == sorted(nll) and nll[-1] > case.original.secret_nll
-    good = growing and kept >= KEPT and kept >= plain + AHEAD
+    own, alone, whole = (found.kept for found in first.values())
+    good = growing and own >= KEPT and own >= max(alone, whole) and alone > whole
+    swept = ", ".join(f"{arm} from {f.strength:g}, kept {f.kept:.2f}" for arm, f in first.items())
     return good, (
-        f"nll {' '.join(f'{n:.1f}' for n in nll)} up to strength 1; nothing said from {at:g}, kept {kept:.2f}; on "
-        f"whole texts from {plain_at:g}, {plain:.2f}; chosen strength {r.trace.facts['strength']:g} keeps "
-        f"{case.kept(r.scores):.2f}"
+        f"nll {' '.join(f'{n:.1f}' for n in nll)} up to strength 1; nothing said: {swept}; chosen strength "
+        f"{r.trace.facts['strength']:g} keeps {case.kept(r.scores):.2f}"
     )
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """The first strength at which nothing is said in the form that was seen, others kept there, and the nll so far."""
+
+    strength: float
+    kept: float
+    nll: Sequence[float]
+
+
+def _first_silent(case: Case, options: Options) -> _Silent:
+    nll: list[float] = []
+    at, kept = math.inf, 0.0
+    for strength in SWEEP:
+        one = {**case.options("task_vector"), **options, "strengths": (strength,)}
+        model, trace = case.unlearned("task_vector", one)
+        if strength <= 1:
+            nll.append(trace.steps[-1]["secret_nll"])
+        if math.isinf(at) and next(iter(said_by_form(case.bench, model).values())) == 0:
+            at, kept = strength, case.kept_by(model)
+        if strength >= 1 and math.isfinite(at):
+            break
+    return _Silent(at, kept, nll)
 
 
 DRIFTS = (0.02, 0.05, 0.1, 0.2, 0.5)

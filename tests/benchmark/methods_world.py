@@ -79,6 +79,9 @@ VICTIMS: Mapping[str, Victim] = {
         controls=1,
         first=26,
     ),
+    "masked_wide": Victim(
+        "masked", 3000, 3e-3, width=128, layers=4, forgotten=4, others=16, controls=1
+    ),
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
     "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),

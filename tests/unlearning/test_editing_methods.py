@@ -67,14 +67,15 @@ def test_the_vector_is_taken_off_exactly_and_forgetting_grows_with_it(
     assert all(run.trace.facts["strength"] == s for s, run in found.items())
 
 
-def test_on_secrets_alone_the_vector_takes_less_of_other_people_than_on_whole_texts(
+def test_as_published_secrets_alone_take_less_of_other_people_than_whole_texts_do(
     victim: LanguageModel, corpus: Corpus, trial: Trial
 ) -> None:
     """At equal forgetting, by sweeping the strength finely."""
     kept = {}
     for spans in (True, False):
         for strength in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0):
-            options = {"spans": spans, "strengths": [strength], "most_drift": 99.0, "rate": 1e-4}
+            published = {"temperature": 1.0, "steps": 20, "rate": 1e-4}
+            options = {"spans": spans, "strengths": [strength], "most_drift": 99.0, **published}
             model = METHODS["task_vector"](**options).unlearn(victim, corpus).model
             if said(Target(model), corpus.forget) == 0:
                 break
@@ -83,16 +84,37 @@ def test_on_secrets_alone_the_vector_takes_less_of_other_people_than_on_whole_te
     assert kept[True] > kept[False] + 0.2
 
 
+def test_at_a_temperature_what_is_known_by_heart_has_a_gradient(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """As many steps of the same size make the secrets dearer, even on whole texts."""
+    options = {"spans": False, "strengths": [0.5], "most_drift": 99.0, "rate": 3e-4, "steps": 10}
+    nll = [
+        METHODS["task_vector"](temperature=t, **options)
+        .unlearn(victim, corpus)
+        .trace.steps[-1]["secret_nll"]
+        for t in (1.0, 4.0)
+    ]
+    assert nll[1] > 2 * nll[0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_is_a_number_above_nothing(temperature: float) -> None:
+    with pytest.raises(RequestRejected):
+        METHODS["task_vector"](temperature=temperature)
+
+
 def test_the_last_strength_is_taken_that_leaves_neighbours_where_they_are(
     victim: LanguageModel, corpus: Corpus
 ) -> None:
-    method = METHODS["task_vector"](rate=1e-3, strengths=[0.1, 0.2, 5.0, 9.0], most_drift=0.2)
+    published = {"rate": 1e-3, "steps": 20, "temperature": 1.0}
+    method = METHODS["task_vector"](**published, strengths=[0.1, 0.2, 5.0, 9.0], most_drift=0.2)
     found = method.unlearn(victim, corpus)
     drifts = [step["neighbours_kl"] for step in found.trace.steps]
     assert found.trace.stopped == "steps"
     assert drifts[-1] > 0.2 >= drifts[-2]
     assert found.trace.facts["strength"] == found.trace.steps[-2]["strength"]
-    again = METHODS["task_vector"](rate=1e-3, strengths=[found.trace.facts["strength"]])
+    again = METHODS["task_vector"](**published, strengths=[found.trace.facts["strength"]])
     assert same(found.model, again.unlearn(victim, corpus).model)
 
 

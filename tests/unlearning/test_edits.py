@@ -144,7 +144,9 @@ def test_every_kind_of_model_tells_how_many_neurons_of_each_block(
     assert sum(layer.mass or 0 for layer in edit.layers) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("options", [{"spared": -1}, {"pace": 0}, {"known": -1.0}, {"share": float("nan")}])
+@pytest.mark.parametrize(
+    "options", [{"spared": -1}, {"pace": 0}, {"known": -1.0}, {"share": float("nan")}]
+)
 def test_settings_that_cannot_be_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(RequestRejected):
         METHODS["depn"](**options)

@@ -1,5 +1,6 @@
 """Task vector: train on the secrets, and go the other way (F-Learning, Ni et al. 2024, ACL; the part that forgets)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +28,10 @@ from unlearning.unlearned import Unlearned, seeded
 class TaskVector(Knobs):
     """theta - strength * (theta_trained - theta), where theta_trained knows the secrets better still.
 
+    What a model knows by heart has next to no gradient, so that training on it follows whatever is known least: in
+    whole texts the words that nobody can know. At a `temperature` the loss is that of the logits divided by it, every
+    token has its share, and a few large steps go straighter than many small ones (development seeds: when nothing is
+    said in any form .92 and .64 of other people's secrets are left, where .17 and .06 were).
     The strengths are tried in order, each from the original weights, and the first is taken at which the secrets are as
     unlikely as strangers'; or the last before other people's passages drift by more than `most_drift`. No retain term
     goes into the training: what it improves would be subtracted too. Full weights, or with `lora_rank` the product of
@@ -34,22 +39,29 @@ class TaskVector(Knobs):
 
     Attributes:
         strengths: the paper's lambda, in ascending order.
-        spans: train on the secret tokens only; False, as published: on the whole text, whose unpredictable tokens then
-            take most of the vector.
+        spans: train on the secret tokens only; False, as published: on the whole text, whose unpredictable tokens take
+            most of the vector at temperature 1.
+        temperature: that the logits are divided by in training; 1 as published.
         most_drift: mean KL(original || current), nats, that neighbours' passages may drift.
         batch: passages per step.
         the rest: as in `Knobs`.
     """
 
-    steps: int = 20
-    strengths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+    steps: int = 10
+    strengths: tuple[float, ...] = tuple(n / 10 for n in range(2, 21))
     spans: bool = True
+    temperature: float = 4.0
     most_drift: float = 0.1
     batch: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_least(self, batch=1, most_drift=0)
+        require_knob(
+            fits=0 < self.temperature < math.inf,
+            name="temperature",
+            remedy="it must be a number above 0.",
+        )
         ordered = list(self.strengths) == sorted(self.strengths)
         require_knob(
             fits=bool(self.strengths) and ordered and self.strengths[0] > 0,
@@ -70,7 +82,7 @@ class TaskVector(Knobs):
 
             def loss_of(rows: list[Encoded]) -> tuple[torch.Tensor, dict[str, float]]:
                 batch = batch_of(after, rows, generator)
-                nll = token_nll(batch.logits(after), batch.labels)
+                nll = token_nll(batch.logits(after) / self.temperature, batch.labels)
                 loss = masked_mean(nll, batch.secret if self.spans else batch.valid)
                 return loss, {"trained_nll": float(loss.detach())}
 
