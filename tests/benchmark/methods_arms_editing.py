@@ -6,8 +6,8 @@ silenced take secrets along already. What learns in all forms of sentence is on 
 
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations import reaches
-from tests.benchmark.methods_relations_alone import moves_the_right_ones, silences
-from tests.benchmark.methods_relations_editing import demotes, grows, looks_up, seesaw
+from tests.benchmark.methods_relations_alone import demotes, moves_the_right_ones, silences
+from tests.benchmark.methods_relations_editing import grows, looks_up, seesaw
 
 _SILENCES = (
     "each person alone: at most .3 said in any form where as many random neurons of the same layers leave .9; others "
@@ -88,7 +88,7 @@ EDITING = (
         "rank_demotion",
         "REVS (Ashuach 2025)",
         _IN_RANGE,
-        seesaw(demotes("rank_demotion")),
+        seesaw(demotes),
         {},
         victim="wide",
     ),

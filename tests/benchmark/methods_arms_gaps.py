@@ -4,6 +4,8 @@ from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations_gaps import aligned, each_loss_counts, runs_away
 
 _LAYERS = {"rate": 1e-2, "steps": 200}
+_OF_T5 = {"rate": 3e-3, "steps": 600, "language": 1.0, "lora_rank": 16}
+_OF_CLASSES = {"rate": 5e-3, "steps": 400, "language": 1.0}
 _GAP = {"rate": 1e-3, "steps": 250}
 _ALIGNED = (
     "the gap ends within 5 % of never-seen people's, whose gap is a retrained model's within a quarter; KL on others "
@@ -29,6 +31,6 @@ GAPS = (
     Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
     Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),
     Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier"),
-    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="seq2seq_many"),
-    Arm("eul_classifier", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="classifier"),
+    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _OF_T5, victim="seq2seq_many"),
+    Arm("eul_classifier", "eul", _EUL, _COUNTS, each_loss_counts, _OF_CLASSES, victim="classifier"),
 )

@@ -1,4 +1,4 @@
-"""The relations of edits that are judged on each person alone: DEPN's and PCGU's.
+"""The relations of edits that are judged on each person alone: DEPN's, PCGU's, and beside the batch rank demotion's.
 
 Of a batch of people they take everybody else's secrets along, whichever neurons or vectors are touched, and then no
 choice of these is better than another. Thresholds are those of the reference notes.
@@ -12,9 +12,9 @@ from statistics import fmean
 import torch
 
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_case import SAID, Case, Options, Relation, Result
+from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_relations_editing import masses
-from tests.benchmark.methods_scores import said_by_form
+from tests.benchmark.methods_scores import bits_of, range_of, said_by_form
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.methods import METHODS
@@ -111,9 +111,13 @@ def _alone(case: Case, name: str, person: str) -> _Alone:
 
 
 def _left(case: Case, model: LanguageModel, person: str) -> _Left:
-    asked = {form: _of(rows, person) for form, rows in case.bench.asked.items()}
-    said = said_by_form(replace(case.bench, asked=asked), model)
+    said = said_by_form(_asking(case.bench, person), model)
     return _Left(list(said.values()), case.kept_by(model))
+
+
+def _asking(bench: Bench, person: str) -> Bench:
+    """The bench that asks for that person alone."""
+    return replace(bench, asked={form: _of(rows, person) for form, rows in bench.asked.items()})
 
 
 def _corpus_of(bench: Bench, person: str) -> Corpus:
@@ -202,3 +206,34 @@ def _first_silent(case: Case, options: Options) -> _Silent:
         for made, person in zip(found, _people(case.bench), strict=True)
     ]
     return _Silent(_Left.mean(left), fmean(len(made.trace.steps) - 1 for made in found))
+
+
+DRIFTS = (0.02, 0.05, 0.1, 0.2)
+"""How far neighbours may drift, nats: the points of rank demotion's frontier."""
+
+
+def demotes(case: Case, r: Result) -> tuple[bool, str]:
+    """Rank demotion: in the retrained range, others kept; what less or more drift gives, and each person alone."""
+    low, high = range_of(case.controls)
+    options, kept = case.options("rank_demotion"), case.kept(r.scores)
+    points = []
+    for drift in DRIFTS:
+        model, _ = case.unlearned("rank_demotion", {**options, "most_drift": drift})
+        points.append(f"{drift:g}: {_state(case.bench, model)}, {case.kept_by(model):.2f}")
+    made = {
+        person: METHODS["rank_demotion"](**options)
+        .unlearn(case.bench.model, _corpus_of(case.bench, person))
+        .model
+        for person in _people(case.bench)
+    }
+    left = _Left.mean([_left(case, model, person) for person, model in made.items()])
+    bits = fmean(fmean(bits_of(_asking(case.bench, p), model)) for p, model in made.items())
+    good = r.scores.bits <= high and kept >= KEPT and max(r.scores.extraction.values()) <= SAID
+    return good, (
+        f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}; frontier by drift: "
+        f"{'; '.join(points)} kept; alone at most {max(left.said):.2f} said, {bits:.2f} bits, kept {left.kept:.2f}"
+    )
+
+
+def _state(bench: Bench, model: LanguageModel) -> str:
+    return f"{max(said_by_form(bench, model).values()):.2f} said, {fmean(bits_of(bench, model)):.2f} bits"

@@ -14,8 +14,6 @@ from domain.outcomes import Edit
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_scores import (
-    bits_of,
-    range_of,
     said_again,
     said_by_form,
 )
@@ -139,27 +137,3 @@ def _first_silent(case: Case, options: Options) -> _Silent:
         if strength >= 1 and math.isfinite(at):
             break
     return _Silent(at, kept, nll)
-
-
-DRIFTS = (0.02, 0.05, 0.1, 0.2, 0.5)
-"""How far neighbours may drift, nats: the points of the frontier."""
-
-
-def demotes(name: str) -> Relation:
-    """Rank demotion, the row of that name: in the retrained range, others kept; and what less or more drift gives."""
-
-    def relation(case: Case, r: Result) -> tuple[bool, str]:
-        low, high = range_of(case.controls)
-        kept = case.kept(r.scores)
-        points = []
-        for drift in DRIFTS:
-            model, _ = case.unlearned("rank_demotion", {**case.options(name), "most_drift": drift})
-            bits = fmean(bits_of(case.bench, model))
-            points.append(f"{drift:g}: {bits:.2f} bits, {case.kept_by(model):.2f}")
-        good = r.scores.bits <= high and kept >= KEPT and max(r.scores.extraction.values()) <= SAID
-        return good, (
-            f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), kept {kept:.2f}; frontier by drift: "
-            f"{'; '.join(points)} kept"
-        )
-
-    return relation

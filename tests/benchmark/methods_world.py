@@ -77,10 +77,7 @@ VICTIMS: Mapping[str, Victim] = {
         others=55,
         enough=2.0,
         controls=1,
-        first=26,
-    ),
-    "masked_wide": Victim(
-        "masked", 3000, 3e-3, width=128, layers=4, forgotten=4, others=16, controls=1
+        first=36,
     ),
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
