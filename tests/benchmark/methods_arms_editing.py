@@ -34,7 +34,7 @@ EDITING = (
         _SILENCES,
         seesaw(silences("depn_masked")),
         {"share": 0.15},
-        victim="masked",
+        victim="masked_again",
     ),
     Arm(
         "pcgu",

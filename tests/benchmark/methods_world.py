@@ -79,6 +79,9 @@ VICTIMS: Mapping[str, Victim] = {
         controls=1,
         first=36,
     ),
+    "masked_again": Victim(
+        "masked", 3000, 4e-3, forgotten=4, others=8, controls=1, first=27
+    ),  # seeds 24 to 26 have been looked at with an older form of `depn`
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
     "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),
