@@ -18,7 +18,7 @@ from unlearning.corpus import Corpus
 from unlearning.fusion import fuse, misfit
 from unlearning.methods.eul import Eul, Learnt
 from unlearning.methods.kga import Kga, gap
-from unlearning.models import LanguageModel, copy_of
+from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
 from unlearning.tuning import secret_nll
@@ -77,12 +77,13 @@ def each_loss_counts(case: Case, r: Result) -> tuple[bool, str]:
     level = secret_nll(bench.model, nameless(corpus.controls), corpus.seed)
     ordered = full > without["language"][0] and full > without["kl"][0]
     band = abs(full / level - 1) <= 0.2 and r.trace.stopped == "target"
-    spared = kept >= without["task"][1] and case.kept(r.scores) >= 0.8
+    held = case.kept(r.scores) if bench.model.kind is Kind.CAUSAL else _held(bench, r.model)
+    spared = kept >= without["task"][1] and held >= 0.8
     fused, numbers = _fusion(case, Eul(**r.options))
     return ordered and band and spared and fused, (
         f"secret nll {full:.1f} (strangers {level:.1f}), without language {without['language'][0]:.1f}, KL "
         f"{without['kl'][0]:.1f}, task {without['task'][0]:.1f}; others said {kept}, without task "
-        f"{without['task'][1]}; {numbers}"
+        f"{without['task'][1]}, in the loss {_held(bench, r.model):.2f}; {numbers}"
     )
 
 
@@ -100,6 +101,12 @@ def runs_away(case: Case, r: Result) -> tuple[bool, str]:
 def _said(bench: Bench, model: LanguageModel) -> float:
     """How many secrets of people who are to be kept are said, in the loss and out of it."""
     return said(Target(model), (*bench.trial.corpus.neighbours, *bench.others))
+
+
+def _held(bench: Bench, model: LanguageModel) -> float:
+    """Share of the secrets of people in the loss that are still said, of those that were."""
+    rows = bench.trial.corpus.neighbours
+    return said(Target(model), rows) / max(1, said(Target(bench.model), rows))
 
 
 def _forgot(bench: Bench, model: LanguageModel) -> float:
