@@ -33,7 +33,7 @@ ARMS = {**methods_arms.ARMS, **{arm.name: arm for arm in SHARDED}}
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
 DEV = (0, 11, 12)
-FIRST = 21  # where the world is not one of `VICTIMS`
+FIRST = 24  # where the world is not one of `VICTIMS`
 
 
 def main() -> None:

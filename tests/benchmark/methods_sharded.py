@@ -23,7 +23,7 @@ from unlearning.models import LanguageModel
 from unlearning.trial import prepare
 
 VICTIM = "shards"
-FORGOTTEN, PRETRAINING, SHARDS = 6, 350, 8
+FORGOTTEN, SHARDS = 6, 8
 FORMS = ("card", "letter", "parcels")
 TRAINED, KEY = "trained", "key"
 
@@ -31,7 +31,7 @@ TRAINED, KEY = "trained", "key"
 def bench(seed: int) -> Bench:
     """Train base and shards where they are not there yet; split, encode, and draw candidates, all from the seed."""
     folder = FOLDER / f"{VICTIM}-{seed}"
-    here = exact.world(PRETRAINING, seed)
+    here = exact.world(exact.PRETRAINING, seed)
     recipe = exact.recipe_of(SHARDS, 1, 0)
     if not (folder / "base").is_dir():
         models.save(here.base, folder / "base")
