@@ -34,7 +34,7 @@ from unlearning.unlearned import seeded
 OUT = Path("out/exact.json")
 PEOPLE, STEPS, RATE, RANK = 24, 32, 1.5e-3, 8
 PUBLIC, PRETRAINING = 120, 1000
-"""People of its own whom the base has read, and its steps: it knows the form, as a base for such a fine-tuning ought to.
+"""People of its own whom the base has read, and its steps: it knows the form, as a base to fine-tune ought to.
 
 What it does not know yet, all shards have to learn from a few people each: with 24 people of its own shards cost 18 %.
 """
