@@ -4,10 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from domain.errors import ErasureError
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option that every command has."""
 SHORT = 20  # characters of a cell that is never broken: a reference, a date
 
 
