@@ -25,7 +25,7 @@ EDITING = (
         _SILENCES,
         seesaw(silences("depn")),
         {"share": 0.15},
-        victim="wide",
+        victim="wide_again",
     ),
     Arm(
         "depn_masked",
@@ -81,7 +81,7 @@ EDITING = (
         "published, of which the one on secrets alone keeps more than the one on whole texts",
         seesaw(grows),
         {"rate": 6e-4},
-        victim="wide",
+        victim="wide_again",
     ),
     Arm(
         "rank_demotion",
@@ -90,6 +90,6 @@ EDITING = (
         _IN_RANGE,
         seesaw(demotes),
         {},
-        victim="wide",
+        victim="wide_again",
     ),
 )

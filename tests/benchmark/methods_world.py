@@ -5,7 +5,7 @@ Every model is trained once and kept under out/methods. One form is used for unl
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain.records import Owner, Passage, SensitiveSpan, SpanKind
@@ -64,30 +64,32 @@ class Victim:
         return Kind(self.model)
 
 
+_MASKED = Victim("masked", 3000, 4e-3, forgotten=4, others=8, controls=1)
+_WIDE = Victim(
+    "causal",
+    1600,
+    3e-3,
+    width=128,
+    layers=4,
+    forgotten=5,
+    others=55,
+    enough=2.0,
+    controls=1,
+    first=26,
+)
 VICTIMS: Mapping[str, Victim] = {
     "causal": Victim("causal", 2400, 5e-3, first=33),
-    "masked": Victim("masked", 3000, 4e-3, forgotten=4, others=8, controls=1),
-    "wide": Victim(
-        "causal",
-        1600,
-        3e-3,
-        width=128,
-        layers=4,
-        forgotten=5,
-        others=55,
-        enough=2.0,
-        controls=1,
-        first=36,
-    ),
-    "masked_again": Victim(
-        "masked", 3000, 4e-3, forgotten=4, others=8, controls=1, first=27
-    ),  # seeds 24 to 26 have been looked at with an older form of `depn`
+    "masked": _MASKED,
+    "wide": _WIDE,
+    "wide_again": replace(_WIDE, first=36),
+    "masked_again": replace(_MASKED, first=27),
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
     "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),
     "seq2seq_many": Victim("seq2seq", 2400, 5e-3, controls=1),
     "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1),
 }
+"""Those called "again" are for methods that were changed after their rows had been seen on the others' seeds."""
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
 

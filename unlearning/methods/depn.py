@@ -87,8 +87,9 @@ class Depn:
         while True:
             left = _known(after, own, self.known)
             rows.append({"neurons": float(len(silenced)), "secrets_known": float(len(left))})
-            if not left or len(silenced) == most:
+            if (silenced and not left) or len(silenced) == most:
                 break
+            left = left or own  # what is hardly said may still rank high: one round at least
             if self.again or not found:
                 now = self._attributed(after, left if self.again else own, clock)
                 order = ranked(now, others, plain, self.threshold)
