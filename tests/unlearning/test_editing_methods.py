@@ -248,6 +248,25 @@ def test_a_word_moves_down_in_a_neurons_list_and_the_others_stay_where_they_were
     torch.testing.assert_close(edits.read @ vector, before)
 
 
+def test_of_two_neurons_with_an_equal_part_the_one_goes_that_others_do_not_use(
+    victim: LanguageModel,
+) -> None:
+    from unlearning.methods.rank_demotion import _Edits
+    from unlearning.models import copy_of
+    from unlearning.neurons import down_projections, outgoing
+
+    edits = _Edits(copy_of(victim), rank=0.5, pace=1.0)
+    rows, word = outgoing(down_projections(edits.model)[1]), 40
+    with torch.no_grad():
+        rows.zero_()
+        rows[[3, 5]] = edits.read[word]
+        active, usual = torch.zeros(1, len(rows)), torch.zeros(len(rows))
+        active[0, [3, 5]], usual[3] = 1.0, 1.0
+        edits.begin()
+        METHODS["rank_demotion"]()._demote(edits, 1, active, usual, torch.tensor([word]))
+    assert edits.touched == {(1, 5)}
+
+
 def test_demoted_secrets_are_said_less_and_neighbours_drift_no_further_than_allowed(
     victim: LanguageModel, corpus: Corpus
 ) -> None:

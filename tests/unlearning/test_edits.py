@@ -1,5 +1,6 @@
 """What an edit says of itself is what was done, and with the model as it was it can be undone to the last byte."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.unlearning.sample import framed, row
 from unlearning import models
 from unlearning.corpus import Corpus
 from unlearning.layers import blocks
+from unlearning.levels import telling
 from unlearning.methods import METHODS
 from unlearning.methods.depn import ranked
 from unlearning.models import LanguageModel, copy_of
@@ -128,6 +130,35 @@ def test_a_neuron_that_serves_everybody_comes_behind_the_person_s_own() -> None:
     assert ranked(found, [], plain, 0.1) == [0, 2, 1]
     assert ranked(found, others, [], 0.1) == [1, 2, 0]  # .105 / .005, .152 / .105, .5 / .405
     assert ranked(found, others, plain, 0.1) == [2, 0, 1]  # and .105 / .605: ordinary text needs it
+
+
+def test_a_few_neurons_go_at_a_time_until_no_secret_is_known(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    """The probabilities are read off a plain forward pass; a round takes `pace` neurons for each secret still known."""
+    found = METHODS["depn"](share=0.5, pace=3, spared=4, known=0.05).unlearn(victim, corpus)
+    assert found.trace.stopped == "target"
+    steps = found.trace.steps
+    for before, after in pairwise(steps):
+        assert after["neurons"] - before["neurons"] == 3 * before["secrets_known"]
+    assert steps[-1]["secrets_known"] == 0 < steps[0]["secrets_known"]
+    for told in telling(victim, corpus):
+        with torch.no_grad():
+            logits = found.model.network(input_ids=torch.tensor([told.ids])).logits[0]
+        log_p = logits.log_softmax(-1)[range(len(told) - 1), told.ids[1:]]
+        for span in told.spans:
+            assert float(log_p[span.start - 1 : span.end - 1].sum().exp()) < 0.05
+
+
+def test_as_published_all_are_silenced_by_the_first_look(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    options = {"again": False, "spared": 0, "known": 0.0, "share": 0.02}
+    found = METHODS["depn"](pace=10**6, **options).unlearn(victim, corpus)
+    slow = METHODS["depn"](pace=1, **options).unlearn(victim, corpus)
+    assert len(found.trace.steps) == 2 < len(slow.trace.steps)
+    assert found.trace.digests == slow.trace.digests
+    assert found.trace.facts["compared"] == 0
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "neox", "bert"])
