@@ -1,6 +1,6 @@
 """What the model itself says, and ordinary text, so that it goes on saying it: protects who is in no retain list."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -22,13 +22,15 @@ def rehearse(
     """
     if count == 0 or model.kind not in {Kind.CAUSAL, Kind.SEQ2SEQ}:
         return list(corpus.ordinary[:count])
-    own = _spoken if model.kind is Kind.CAUSAL else _answered
-    said = own(model, corpus, count, length, generator)
+    if model.kind is Kind.CAUSAL:
+        said = _spoken(model, count, length, generator)
+    else:
+        said = _answered(model, corpus.controls[:count], length)
     return [*corpus.ordinary, *(row for row in said if not corpus.mentions(row.text))]
 
 
 def _spoken(
-    model: LanguageModel, _: Corpus, count: int, length: int, generator: torch.Generator
+    model: LanguageModel, count: int, length: int, generator: torch.Generator
 ) -> Iterator[Encoded]:
     for ids in samples(model, count, length, generator):
         if len(ids) > 2:
@@ -36,10 +38,7 @@ def _spoken(
             yield Encoded(tuple(ids), (False,) * len(ids), (), "", text)
 
 
-def _answered(
-    model: LanguageModel, corpus: Corpus, count: int, length: int, _: torch.Generator
-) -> Iterator[Encoded]:
-    asked = corpus.controls[:count]
+def _answered(model: LanguageModel, asked: Sequence[Encoded], length: int) -> Iterator[Encoded]:
     for row, ids in zip(asked, answers(model, [row.source for row in asked], length), strict=True):
         text = row.text[: row.answer] + model.tokenizer.decode(ids, skip_special_tokens=True)
         plain = (False,) * len(ids)

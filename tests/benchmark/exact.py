@@ -36,7 +36,7 @@ PEOPLE, STEPS, RATE, RANK = 24, 32, 1.5e-3, 8
 PUBLIC, PRETRAINING = 120, 1000
 """People of its own whom the base has read, and its steps: it knows the form, as a base to fine-tune ought to.
 
-What it does not know yet, all shards have to learn from a few people each: with 24 people of its own shards cost 18 %.
+What it does not know yet, all shards have to learn from a few people each.
 """
 KEY = Key(b"made up, like the people who are")
 GENTLE = (3e-4, 6e-4)
@@ -107,9 +107,9 @@ class World:
         return frozenset(s.reference for s in self.sources if labels & set(s.people))
 
 
-def world(steps: int, seed: int = 11) -> World:
+def world(steps: int, seed: int = 11, public: int = PUBLIC) -> World:
     """The base knows the form from people of its own; of the unknown ones it has read nobody."""
-    place, public = tiny.town(PEOPLE, seed=seed), tiny.town(PUBLIC, seed=seed + 1)
+    place, public = tiny.town(PEOPLE, seed=seed), tiny.town(public, seed=seed + 1)
     read = [t for p in public.known for t in p.documents()] + public.sentences
     tokenizer = training.train_tokenizer([*read, *place.documents], 420)
     with torch.random.fork_rng():
@@ -186,9 +186,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=3, help="batches taken out of each layout")
     parser.add_argument("--pretraining", type=int, default=PRETRAINING, help="steps of the base")
+    parser.add_argument("--public", type=int, default=PUBLIC, help="people the base has read")
     options = parser.parse_args()
+    if options.count < 2:
+        parser.error("--count: one batch has no spread; take out at least two.")
     torch.set_num_threads(1)
-    here = world(options.pretraining)
+    here = world(options.pretraining, public=options.public)
     recipes = [recipe_of(*LAYOUTS[-1][:3]), *(recipe_of(1, 1, 0, rate) for rate in GENTLE)]
     ones = [here.whole(recipe)[1] for recipe in recipes]
     one = min(ones, key=lambda model: perplexity(model, here))

@@ -103,20 +103,20 @@ def grows(case: Case, r: Result) -> tuple[bool, str]:
         "secrets alone": {"spans": True, **PUBLISHED},
         "whole texts": {"spans": False, **PUBLISHED},
     }
-    first = {arm: _first_silent(case, options) for arm, options in rows.items()}
+    first = {arm: _swept(case, options) for arm, options in rows.items()}
     nll = first["the row's"].nll
     growing = nll == sorted(nll) and nll[-1] > case.original.secret_nll
     own, alone, whole = (found.kept for found in first.values())
     good = growing and own >= KEPT and own >= max(alone, whole) and alone > whole
-    swept = ", ".join(f"{arm} from {f.strength:g}, kept {f.kept:.2f}" for arm, f in first.items())
+    told = ", ".join(f"{arm} from {f.strength:g}, kept {f.kept:.2f}" for arm, f in first.items())
     return good, (
-        f"nll {' '.join(f'{n:.1f}' for n in nll)} up to strength 1; nothing said: {swept}; chosen strength "
+        f"nll {' '.join(f'{n:.1f}' for n in nll)} up to strength 1; nothing said: {told}; chosen strength "
         f"{r.trace.facts['strength']:g} keeps {case.kept(r.scores):.2f}"
     )
 
 
 @dataclass(frozen=True)
-class _Silent:
+class _Swept:
     """The first strength at which nothing is said in the form that was seen, others kept there, and the nll so far."""
 
     strength: float
@@ -124,7 +124,7 @@ class _Silent:
     nll: Sequence[float]
 
 
-def _first_silent(case: Case, options: Options) -> _Silent:
+def _swept(case: Case, options: Options) -> _Swept:
     nll: list[float] = []
     at, kept = math.inf, 0.0
     for strength in SWEEP:
@@ -136,4 +136,4 @@ def _first_silent(case: Case, options: Options) -> _Silent:
             at, kept = strength, case.kept_by(model)
         if strength >= 1 and math.isfinite(at):
             break
-    return _Silent(at, kept, nll)
+    return _Swept(at, kept, nll)

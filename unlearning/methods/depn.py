@@ -34,9 +34,9 @@ class Depn:
     `threshold` of the highest score, then by the sum of their scores. Those that come first serve everybody's secrets,
     which silencing takes along, so here neurons are ranked by their mean score over the person's secrets as a multiple
     of that over other people's and ordinary text (`spared`). And once some are silent others carry the secret, which
-    the first look could not see, so here it is attributed `again` before each round (development seeds: 48 neurons do
-    what 160 chosen at once did, and others' secrets stay). It ends when no secret is `known`, or at `share`. The rank
-    of the secret usually stays high: a fast, explainable edit, to be judged by the attacks like any other.
+    the first look could not see, so here it is attributed `again` before each round, and fewer neurons do. It ends
+    when no secret is `known`, or at `share`. The rank of the secret usually stays high: a fast, explainable edit, to be
+    judged by the attacks like any other.
 
     Attributes:
         share: the most neurons to silence, as a share of all.

@@ -129,14 +129,14 @@ class RankDemotion:
         size = active.abs()
         own = size / (usual + FAINT * size.amax(1, keepdim=True)).clamp(min=1e-12)
         parts = active * lists[words] * own**2  # (N, F)
-        floors = _floors(lists, self.rank)  # (2, F)
+        floors = _floors(lists, edits.rank)  # (2, F)
         for word, sign, part in zip(words.tolist(), active.sign(), parts, strict=True):
             above = sign * lists[word] - torch.where(sign > 0, *floors) > HIGHER
             most = part.masked_fill(~above, 0.0).topk(min(self.neurons, len(part)))
             for neuron in most.indices[most.values > 0].tolist():
                 edits.lower(layer, neuron, word, float(sign[neuron]))
                 lists[:, neuron] = edits.read @ rows[neuron].float()
-                floors[:, neuron] = _floors(lists[:, neuron, None], self.rank)[:, 0]
+                floors[:, neuron] = _floors(lists[:, neuron, None], edits.rank)[:, 0]
 
 
 def _usual(model: LanguageModel, modules: Sequence[nn.Module], batch: Batch) -> list[torch.Tensor]:

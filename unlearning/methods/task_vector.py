@@ -30,8 +30,8 @@ class TaskVector(Knobs):
 
     What a model knows by heart has next to no gradient, so that training on it follows whatever is known least: in
     whole texts the words that nobody can know. At a `temperature` the loss is that of the logits divided by it, every
-    token has its share, and a few large steps go straighter than many small ones (development seeds: when nothing is
-    said in any form .92 and .64 of other people's secrets are left, where .17 and .06 were).
+    token has its share, and a few large steps go straighter than many small ones.
+
     The strengths are tried in order, each from the original weights, and the first is taken at which the secrets are as
     unlikely as strangers'; or the last before other people's passages drift by more than `most_drift`. No retain term
     goes into the training: what it improves would be subtracted too. Full weights, or with `lora_rank` the product of
