@@ -27,7 +27,7 @@ def train(
     shards: Annotated[int, typer.Option(help="Parts that can be trained again alone.")] = 8,
     slices: Annotated[int, typer.Option(help="Points to go on from, by people (SISA).")] = 1,
     every: Annotated[int, typer.Option(help="Steps between points, for replay; 0: none.")] = 0,
-    rank: Annotated[int, typer.Option(help="Of the adapters.")] = 16,
+    rank: Annotated[int, typer.Option(help="Of the adapters; 0: all weights.")] = 16,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
     steps: Annotated[int, typer.Option(help="Of each part.")] = 300,
     batch: Annotated[int, typer.Option(help="Texts in a step.")] = 8,
@@ -36,7 +36,7 @@ def train(
     near: Annotated[float, typer.Option(help="Share in common of near-duplicates.")] = 0.7,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a model so that a person can be taken out exactly: shards of people, one LoRA adapter each."""
+    """Fine-tune a model so that a person can be taken out exactly: shards of people, each LoRA or whole."""
     from flows import desk
     from unlearning.recipe import Recipe
 

@@ -1,8 +1,9 @@
-"""Adapters as files, and a base with the exact mean of their deltas: W + (1/K) sum of (alpha / r) B_k A_k.
+"""What shards have learnt, as files, and a base with the exact mean of their deltas: W + (1/K) sum of D_k.
 
-A shard is taken out by adding up the others again. It is never subtracted: what floating point leaves behind would be
-a function of the adapter that had to go. Sums are in double precision on the CPU, so that they round the same anywhere.
-The files are those of peft, which reads them; peft's own ways to combine adapters have traps (see the tests).
+D_k is (alpha / r) B_k A_k of an adapter, or W_k - W of a shard that has learnt all weights. A shard is taken out by
+adding up the others again. It is never subtracted: what floating point leaves behind would be a function of the shard
+that had to go. Sums are in double precision on the CPU, so that they round the same anywhere.
+An adapter's files are those of peft, which reads them; peft's own ways to combine them have traps (see the tests).
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from domain.errors import Code, UnlearningFailed
 from unlearning.models import LanguageModel, copy_of
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WHOLE = "weights.safetensors"
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _PLAIN: Mapping[str, Any] = {
     "peft_type": "LORA",
@@ -49,6 +51,56 @@ class Adapter:
 
     scale: float
     parts: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(f"{name}.weight" for name in self.parts)
+
+    def delta(self, name: str, base: LanguageModel, count: int) -> torch.Tensor:
+        """The share of a parameter's change, one of `count`, in its layout and double precision."""
+        module = name.removesuffix(".weight")
+        a, b = self.parts[module]
+        change = self.scale / count * (b.double() @ a.double())
+        return change.T if isinstance(base.network.get_submodule(module), Conv1D) else change
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All weights that a shard has learnt, by their names; what is tied stands once."""
+
+    weights: Mapping[str, torch.Tensor]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.weights)
+
+    def delta(self, name: str, base: LanguageModel, count: int) -> torch.Tensor:
+        """As `Adapter.delta`."""
+        own = base.network.get_parameter(name).detach().cpu().double()
+        change: torch.Tensor = (self.weights[name].double() - own) / count
+        return change
+
+
+def part(files: Mapping[str, bytes]) -> Adapter | Whole:
+    """What a shard has learnt, from its files; those of its training beside them do not matter.
+
+    Raises `UnlearningFailed` (METHOD_INAPPLICABLE) as `adapter`.
+    """
+    if WHOLE not in files:
+        return adapter(files)
+    try:
+        return Whole(safetensors.torch.load(files[WHOLE]))
+    except SafetensorError:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place=f"the weights of a shard, {WHOLE}",
+            remedy="they cannot be read; train the shards with `train`.",
+        ) from None
+
+
+def learnt(digests: Mapping[str, str]) -> str:
+    """Of the digests of a shard's files, that of what it has learnt."""
+    return digests[WHOLE if WHOLE in digests else WEIGHTS]
 
 
 def adapter(files: Mapping[str, bytes]) -> Adapter:
@@ -103,27 +155,23 @@ def saved(tensors: Mapping[str, torch.Tensor]) -> bytes:
 
 
 @torch.no_grad()
-def combined(base: LanguageModel, adapters: Sequence[Adapter]) -> LanguageModel:
-    """A copy of the base with the mean of the adapters' deltas; the base as it is when there is none.
+def combined(base: LanguageModel, parts: Sequence[Adapter | Whole]) -> LanguageModel:
+    """A copy of the base with the mean of the parts' deltas; the base as it is when there is none.
 
-    Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when an adapter does not fit the base.
+    Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when a part does not fit the base.
     """
     after = copy_of(base)
-    names = sorted({name for one in adapters for name in one.parts})
     try:
-        for name in names:
-            module = after.network.get_submodule(name)
-            weight = module.get_parameter("weight")
-            parts = [(one.scale, *one.parts[name]) for one in adapters]
+        for name in sorted({name for one in parts for name in one.names}):
+            weight = after.network.get_parameter(name)
             mean = torch.zeros(())  # in the order of the shards
-            for scale, a, b in parts:
-                mean = mean + scale / len(parts) * (b.double() @ a.double())
-            mean = mean.T if isinstance(module, Conv1D) else mean
+            for one in parts:
+                mean = mean + one.delta(name, base, len(parts))
             weight.copy_((weight.cpu().double() + mean).to(weight.dtype))
     except (AttributeError, KeyError, RuntimeError):
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
-            place="the adapter of a shard",
+            place="what a shard has learnt",
             remedy="it does not fit the base; name the base that the manifest was made with.",
         ) from None
     return after

@@ -1,11 +1,12 @@
 """The manifest of a model made of shards: who is where, by what recipe, and the digests of all of it.
 
     <folder>/manifest.json
-    <folder>/shards/<number>/     an adapter in peft's form; checkpoints and the log of its training, where asked for
-    <folder>/model/               base + mean of the adapters: an ordinary model directory, the only part that is served
+    <folder>/shards/<number>/     an adapter in peft's form, or all weights; where asked for, checkpoints and the log of
+                                  its training
+    <folder>/model/               base + mean of the shards: an ordinary model directory, the only part that is served
 
 It holds no text and no names. A document is written as `<file>#<row>` and as a keyed digest of its text. For whoever
-also has the corpus the first is a pointer to a person, and an adapter knows its people better than the model does: both
+also has the corpus the first is a pointer to a person, and a shard knows its people better than the model does: both
 are personal data, belong where the corpus is, and never onto the machine that serves the model. Without the key, which
 is kept apart, the digests say nothing.
 
@@ -46,9 +47,10 @@ class Shard:
     documents: tuple[Held, ...]
     files: Mapping[str, bytes | Path] = field(default_factory=dict, repr=False)
 
-    def read(self) -> dict[str, bytes]:
-        """All files in memory."""
-        return {n: f if isinstance(f, bytes) else f.read_bytes() for n, f in self.files.items()}
+    def read(self, *names: str) -> dict[str, bytes]:
+        """Files in memory: those of these names that there are, or all."""
+        wanted = {n: f for n, f in self.files.items() if not names or n in names}
+        return {n: f if isinstance(f, bytes) else f.read_bytes() for n, f in wanted.items()}
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file, by name."""

@@ -13,7 +13,7 @@ class Recipe:
     Attributes:
         shards: so many isolated parts; the expected cost of one erasure is 1/shards of a training.
         slices: checkpoints of a shard, after each of so many growing parts of its people (SISA).
-        rank: of the adapters; their scale is 2.
+        rank: of the adapters; their scale is 2. At 0 a shard learns all weights.
         rate: highest learning rate of AdamW; a tenth of the steps to warm up, then a cosine to a tenth.
         steps, batch: optimiser steps of one shard, and texts in each.
         length: tokens of a text that are read at once; longer ones are cut.
@@ -39,7 +39,7 @@ class Recipe:
     software: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        least = {"shards": 1, "slices": 1, "rank": 1, "rate": 0, "steps": self.slices, "batch": 1}
+        least = {"shards": 1, "slices": 1, "rank": 0, "rate": 0, "steps": self.slices, "batch": 1}
         least |= {"length": 2, "every": 0, "near": 0, "threads": 1}
         for name, bound in least.items():
             if not getattr(self, name) >= bound:

@@ -26,10 +26,10 @@ from torch import nn
 from domain.errors import Code, UnlearningFailed
 from domain.records import Passage
 from domain.secrecy import Secret
-from unlearning.deltas import adapter, combined, saved, written
+from unlearning.deltas import WHOLE, combined, part, saved, written
 from unlearning.encoding import encode, pad
 from unlearning.lora import matrices
-from unlearning.models import Kind, LanguageModel
+from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.recipe import Recipe
 
 LOG = "log.jsonl"
@@ -71,7 +71,7 @@ def train_shard(
     earlier: Mapping[str, bytes] | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> Trained:
-    """Train the adapter of shard `number` on its documents; the base stays as it is.
+    """Train shard `number` on its documents, an adapter or all weights; the base stays as it is.
 
     Args:
         base: the frozen model; no person is in it.
@@ -91,7 +91,8 @@ def train_shard(
     keep, losses = _points(recipe), list[float]()
     probe = next(filter(None, plan))
     before = _said(base.network, probe)
-    with _deterministic(recipe), _adapted(base, recipe, recipe.seed + number) as (network, config):
+    learner = _adapted(base, recipe, recipe.seed + number) if recipe.rank else _copied(base)
+    with _deterministic(recipe), learner as (network, config):
         learning = {n: p for n, p in network.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(learning.values(), lr=recipe.rate, weight_decay=0.0)
         _restore(optimizer, learning, begin, point)
@@ -101,10 +102,10 @@ def train_shard(
                 losses.append(_step(network, optimizer, plan[step], _rate(recipe, step)))
             if step + 1 in keep:
                 files[_POINT.format(step + 1)] = _point(optimizer, learning)
-        files |= written(config, learning)
+        files |= written(config, learning) if recipe.rank else {WHOLE: saved(learning)}
         adapted = _said(network, probe)
     _require_finite(losses)
-    _require_same(_said(combined(base, [adapter(files)]).network, probe), adapted, before)
+    _require_same(_said(combined(base, [part(files)]).network, probe), adapted, before)
     if keep:
         rows = (
             {"step": n, "rate": _rate(recipe, n), "seed": recipe.seed + number, "read": what}
@@ -288,6 +289,14 @@ def _adapted(
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(learning[name])
                 parameter.grad = None
+
+
+@contextmanager
+def _copied(base: LanguageModel) -> Iterator[tuple[nn.Module, Mapping[str, object]]]:
+    """A copy of the base in single precision, evaluating, of which every weight learns."""
+    own = copy_of(base)
+    with own.evaluating():
+        yield own.network.float().requires_grad_(True), {}
 
 
 @contextmanager

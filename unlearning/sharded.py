@@ -1,10 +1,10 @@
-"""Exact by design: a model as base + mean of shard adapters, from which a person can be taken out for good.
+"""Exact by design: a model as base + mean of what shards learnt, from which a person can be taken out for good.
 
-1. `train`: a frozen clean base; people by keyed hash to shards; one adapter for each shard.
-2. `drop`: the shards that hold the person lose their adapter; the others are added up again. Seconds, and exact.
+1. `train`: a frozen clean base; people by keyed hash to shards; one adapter for each shard, or all weights.
+2. `drop`: the shards that hold the person lose what they learnt; the others are added up again. Seconds, and exact.
 3. `complete`: what was dropped is trained again without the person. As exact, and nothing else is lost.
 
-After 3 adapters and model are, byte by byte, those of a training on the corpus without the person's documents (with the
+After 3 shards and model are, byte by byte, those of a training on the corpus without the person's documents (with the
 same machine, versions and assignment). How documents are left out: `shard_training`.
 """
 
@@ -17,7 +17,7 @@ import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
 from unlearning.assignment import Key, Source, clusters, place
-from unlearning.deltas import CONFIG, WEIGHTS, adapter, combined, weights_sha256
+from unlearning.deltas import CONFIG, WEIGHTS, WHOLE, combined, part, weights_sha256
 from unlearning.manifest import Held, Manifest, Shard
 from unlearning.models import Kind, LanguageModel, class_number, load
 from unlearning.recipe import Recipe
@@ -109,7 +109,7 @@ def _class_of(source: Source, base: LanguageModel) -> int | None:
 
 
 def drop(manifest: Manifest, references: frozenset[str]) -> Manifest:
-    """Take documents out: the shards that held them have no adapter any more, until `complete`."""
+    """Take documents out: the shards that held them have learnt nothing any more, until `complete`."""
     shards = tuple(
         shard
         if shard.references.isdisjoint(references)
@@ -162,19 +162,19 @@ def complete(
 
 
 def recombine(manifest: Manifest, base: LanguageModel) -> tuple[Manifest, LanguageModel]:
-    """Base + mean of the adapters there are, and the manifest that names it.
+    """Base + mean of the shards there are, and the manifest that names it.
 
-    Raises `UnlearningFailed`: DIGEST_MISMATCH for another base; METHOD_INAPPLICABLE when no adapter is left.
+    Raises `UnlearningFailed`: DIGEST_MISMATCH for another base; METHOD_INAPPLICABLE when none is left.
     """
     require_base(manifest, base)
-    parts = [s.read() for s in manifest.shards if s.files]
-    if not parts:
+    shards = [s for s in manifest.shards if s.files]
+    if not shards:
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
             place="the shards of the model",
             remedy="none is left without this person; retrain them first, or serve the base.",
         )
-    model = combined(base, [adapter({n: p[n] for n in (CONFIG, WEIGHTS) if n in p}) for p in parts])
+    model = combined(base, [part(s.read(CONFIG, WEIGHTS, WHOLE)) for s in shards])
     return replace(manifest, combined_sha256=weights_sha256(model.network)), model
 
 
@@ -203,8 +203,8 @@ def teacher_of(
     Raises `UnlearningFailed` (METHOD_INAPPLICABLE) when it is neither.
     """
     shard = manifest.shards[number]
-    if base is not None and WEIGHTS in shard.files:
-        return combined(base, [adapter(shard.read())])
+    if base is not None and not {WEIGHTS, WHOLE}.isdisjoint(shard.files):
+        return combined(base, [part(shard.read(CONFIG, WEIGHTS, WHOLE))])
     own = shard.files.get("config.json")
     try:
         return load(own.parent if isinstance(own, Path) else Path(), device)
@@ -212,7 +212,7 @@ def teacher_of(
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
             place=f"shard {number}",
-            remedy="it holds neither an adapter for the manifest's base nor a model; restore it.",
+            remedy="it holds neither what it learnt on the manifest's base nor a model; restore it.",
         ) from error
 
 

@@ -14,7 +14,7 @@ from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Case, Result
 from unlearning import sharded
 from unlearning.assignment import Source, load_key
-from unlearning.deltas import WEIGHTS
+from unlearning.deltas import learnt
 from unlearning.encoding import Encoded
 from unlearning.manifest import read
 from unlearning.models import LanguageModel
@@ -42,7 +42,7 @@ def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
     trained = partial(sharded.train, base, "", key=key)
     gone = bench.trial.corpus.references
     never = trained([s for s in sources if s.reference not in gone], recipe=manifest.recipe)[0]
-    digests = {f"shard_{n}": s.digests()[WEIGHTS] for n, s in enumerate(never.shards) if s.files}
+    digests = {f"shard_{n}": learnt(s.digests()) for n, s in enumerate(never.shards) if s.files}
     digests |= {"base": never.base_sha256, "combined": never.combined_sha256}
     identical = dict(r.trace.digests) == digests and r.trace.deletion is Deletion.EXACT
 

@@ -238,7 +238,7 @@ def test_documents_that_are_all_alike_are_refused(shards: Run) -> None:
     "knobs",
     [
         {"shards": 0},
-        {"rank": 0},
+        {"rank": -1},
         {"rate": float("nan")},
         {"length": 1},
         {"slices": 0},

@@ -1,8 +1,8 @@
 """Exact deletion: shards that held the person are left out, or trained again without, and all are added up anew.
 
-After SISA (Bourtoule et al. 2021) with one adapter for each shard, for models that `train` made. What comes out is not
-like a model that never saw the person: it is that model (`sharded` says of which training). No other method is exact,
-so the policy tries this one first where there is a manifest.
+After SISA (Bourtoule et al. 2021), on shards that are adapters or whole, for models that `train` made. What comes out
+is not like a model that never saw the person: it is that model (`sharded` says of which training). No other method is
+exact, so the policy tries this one first where there is a manifest.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from domain.outcomes import Deletion, Trace
 from domain.records import Passage
 from unlearning.assignment import Key, load_key
 from unlearning.corpus import Corpus
-from unlearning.deltas import WEIGHTS, weights_sha256
+from unlearning.deltas import learnt, weights_sha256
 from unlearning.manifest import Manifest, read
 from unlearning.models import LanguageModel
 from unlearning.sharded import Work, complete, drop, load_base, recombine
@@ -169,10 +169,10 @@ def _texts(corpus: Corpus) -> dict[str, str]:
 
 
 def _digests(manifest: Manifest) -> Mapping[str, str]:
-    """Of the adapters, the base and the weights: enough to make the model again from its parts, and to compare."""
-    adapters = {
-        f"shard_{n}": shard.digests()[WEIGHTS]
+    """Of the shards, the base and the weights: enough to make the model again from its parts, and to compare."""
+    shards = {
+        f"shard_{n}": learnt(shard.digests())
         for n, shard in enumerate(manifest.shards)
         if shard.files
     }
-    return adapters | {"base": manifest.base_sha256, "combined": manifest.combined_sha256}
+    return shards | {"base": manifest.base_sha256, "combined": manifest.combined_sha256}
