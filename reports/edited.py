@@ -111,8 +111,8 @@ def _chart(edit: Edit, noun: str, verb: str, name: str) -> str:
         figure = Figure(figsize=(7.4, height))
         bottom, tall = 0.06 / height, 1 - 0.5 / height
         has_mass = any(layer.mass is not None for _, layer in rows)
-        left = figure.add_axes((0.26, bottom, 0.26, tall)) if has_mass else None
-        right = figure.add_axes((0.64 if has_mass else 0.26, bottom, 0.2, tall))
+        left = figure.add_axes((0.36, bottom, 0.18, tall)) if has_mass else None
+        right = figure.add_axes((0.66 if has_mass else 0.36, bottom, 0.12, tall))
         if left is not None:
             _bars(
                 left,

@@ -5,7 +5,7 @@ fine-tuned on 24 people as shards. For each layout one person after the other is
 Law: (1/S)(2/3 + 1/(3R)) of a training for one person, 1 - (1 - 1/S)^K for a batch of K with R = 1 (Bourtoule et al.
 2021, expected values), in steps and in seconds; 1 - 1/(2E) for replay of a run of E rounds. Perplexity is compared with
 one adapter on everybody, for as many steps as eight shards take and at the best of three rates: the mean of eight
-deltas bears a higher rate than one.
+deltas bears a higher rate than one. At rank 0 the shards learn all weights, and so does the one they are held against.
 """
 
 import argparse
@@ -40,8 +40,16 @@ What it does not know yet, all shards have to learn from a few people each.
 """
 KEY = Key(b"made up, like the people who are")
 GENTLE = (3e-4, 6e-4)
-LAYOUTS = ((8, 1, 0, 1), (8, 1, 0, 4), (4, 3, 0, 1), (1, 1, 4, 1))
-"""Shards, slices, steps between points for replay, people in a batch. The last is one adapter on everybody."""
+WHOLE = (4e-4, 1e-4, 2e-4)
+"""Highest rates where all weights learn: of the shards and of one training, and two more of the latter."""
+LAYOUTS = (
+    (8, 1, 0, 1, RANK),
+    (8, 1, 0, 4, RANK),
+    (4, 3, 0, 1, RANK),
+    (1, 1, 4, 1, RANK),
+    (8, 1, 0, 1, 0),
+)
+"""Shards, slices, steps between points for replay, people in a batch, rank of the adapters."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Line:
     slices: int
     every: int
     batch: int
+    rank: int
     law: float
     steps: float
     seconds: float
@@ -76,11 +85,11 @@ def law(shards: int, slices: int, batch: int) -> float:
     return (2 / 3 + 1 / (3 * slices)) / shards
 
 
-def recipe_of(shards: int, slices: int, every: int, rate: float = RATE) -> Recipe:
+def recipe_of(shards: int, slices: int, every: int, rate: float = RATE, rank: int = RANK) -> Recipe:
     """One adapter takes as many steps as eight shards do."""
     steps = STEPS * (8 if shards == 1 else 1)
     return Recipe(
-        shards=shards, slices=slices, every=every, steps=steps, rank=RANK, rate=rate, near=2.0
+        shards=shards, slices=slices, every=every, steps=steps, rank=rank, rate=rate, near=2.0
     )
 
 
@@ -120,10 +129,10 @@ def world(steps: int, seed: int = 11, public: int = PUBLIC) -> World:
     return World(models.copy_of(base), sources, place)
 
 
-def measure(here: World, layout: tuple[int, int, int, int], single: float, count: int) -> Line:
+def measure(here: World, layout: tuple[int, int, int, int, int], single: float, count: int) -> Line:
     """Train the layout, take out `count` batches of people, each from the whole, and compare."""
-    shards, slices, every, batch = layout
-    recipe = recipe_of(shards, slices, every)
+    shards, slices, every, batch, rank = layout
+    recipe = recipe_of(shards, slices, every, RATE if rank else WHOLE[0], rank)
     whole, model, full, full_steps = here.whole(recipe)
     texts = {s.reference: s.text for s in here.sources}
     taken, seconds, erased, unknown, same = [], [], [], [], True
@@ -181,6 +190,13 @@ def perplexity(model: LanguageModel, here: World) -> float:
     return math.exp(float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.valid)))
 
 
+def best(here: World, rank: int) -> LanguageModel:
+    """One training on everybody, at the rate that leaves the least perplexity."""
+    rates = (RATE, *GENTLE) if rank else WHOLE
+    made = [here.whole(recipe_of(1, 1, 0, rate, rank))[1] for rate in rates]
+    return min(made, key=lambda model: perplexity(model, here))
+
+
 def main() -> None:
     """Measure all layouts against one adapter on everything, trained for as many steps as eight shards."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -192,32 +208,36 @@ def main() -> None:
         parser.error("--count: one batch has no spread; take out at least two.")
     torch.set_num_threads(1)
     here = world(options.pretraining, public=options.public)
-    recipes = [recipe_of(*LAYOUTS[-1][:3]), *(recipe_of(1, 1, 0, rate) for rate in GENTLE)]
-    ones = [here.whole(recipe)[1] for recipe in recipes]
-    one = min(ones, key=lambda model: perplexity(model, here))
-    single = perplexity(one, here)
+    ones = {rank: best(here, rank) for rank in (RANK, 0)}
+    one, single = ones[RANK], {rank: perplexity(model, here) for rank, model in ones.items()}
     known, unknown = mean(nlls(one, here.place.known)), mean(nlls(one, here.place.unknown))
     base = perplexity(here.base, here)
-    print(f"perplexity: base {base:.3f}, the best single adapter {single:.3f}")
+    print(
+        f"perplexity: base {base:.3f}, the best single adapter {single[RANK]:.3f}, all weights {single[0]:.3f}"
+    )
     print(
         f"that adapter, nll of secrets: people it was trained on {known:.2f}, unknown {unknown:.2f}"
     )
-    titles = (
-        "shards slices every batch     law   steps seconds identical  erased unknown alike cost"
-    )
+    titles = "shards slices every batch rank     law   steps seconds identical  erased unknown alike cost"
     print(titles)
     lines = []
     for layout in LAYOUTS:
-        line = measure(here, layout, single, options.count)
+        line = measure(here, layout, single[layout[-1]], options.count)
         lines.append(asdict(line) | {"alike": line.alike})
         print(
-            f"{line.shards:6} {line.slices:6} {line.every:5} {line.batch:5} {line.law:7.3f} {line.steps:7.3f} "
-            f"{line.seconds:7.3f} {line.identical!s:>9} {line.erased_nll:7.3f} {line.unknown_nll:7.3f} "
-            f"{line.alike!s:>5} {line.perplexity_cost:+.2%}",
+            f"{line.shards:6} {line.slices:6} {line.every:5} {line.batch:5} {line.rank:4} {line.law:7.3f} "
+            f"{line.steps:7.3f} {line.seconds:7.3f} {line.identical!s:>9} {line.erased_nll:7.3f} "
+            f"{line.unknown_nll:7.3f} {line.alike!s:>5} {line.perplexity_cost:+.2%}",
             flush=True,
         )
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    found = {"base": base, "single": single, "known_nll": known, "unknown_nll": unknown}
+    found = {
+        "base": base,
+        "single": single[RANK],
+        "single_whole": single[0],
+        "known_nll": known,
+        "unknown_nll": unknown,
+    }
     OUT.write_text(json.dumps({**found, "lines": lines}, indent=1) + "\n")
 
 

@@ -1,14 +1,20 @@
 """The picture of an edit says, layer by layer, what the record holds, and says so in words too."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from domain.outcomes import Edit, Layer
-from reports import report, words
+from reports import edited, report, words
 from reports.edited import Picture, picture
 from tests.reports import cases
 from unlearning import methods
@@ -90,6 +96,31 @@ def test_any_number_of_layers_is_drawn(layers: int) -> None:
     found = drawn(edit)
     assert found is not None
     assert f"None of the {8 * layers} neurons was silenced" in found.found
+
+
+def test_no_word_of_a_big_model_s_picture_is_cut_off_or_on_top_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Figure] = []
+
+    def kept(figure: Callable[[], Figure], *, name: str) -> str:
+        made.append(figure())
+        return name
+
+    monkeypatch.setattr(edited, "inline", kept)
+    with rc_context({"font.size": 9.5, "font.family": "DejaVu Sans"}):  # as `inline` sets them
+        drawn(Edit("neurons", tuple(Layer(1 / 20, 11_008, 11_008) for _ in range(126)), 0.001))
+        canvas = FigureCanvasAgg(made[0])
+        canvas.draw()
+        boxes = [
+            text.get_window_extent(canvas.get_renderer())
+            for text in made[0].findobj(Text)
+            if isinstance(text, Text) and text.get_text() and text.get_visible()
+        ]
+    page = made[0].bbox
+    assert len(boxes) > 3 * 16
+    assert all(page.x0 <= b.x0 and b.x1 <= page.x1 for b in boxes)
+    assert not [1 for a, b in combinations(boxes, 2) if a.overlaps(b)]
 
 
 def test_only_the_attempt_that_was_measured_is_drawn_and_only_if_it_edited() -> None:
