@@ -6,8 +6,8 @@ silenced take secrets along already. What learns in all forms of sentence is on 
 
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations import reaches
-from tests.benchmark.methods_relations_alone import demotes, moves_the_right_ones, silences
-from tests.benchmark.methods_relations_editing import grows, looks_up, seesaw
+from tests.benchmark.methods_relations_alone import demotes, silences
+from tests.benchmark.methods_relations_editing import grows, looks_up, moves_the_right_ones, seesaw
 
 _SILENCES = (
     "each person alone: at most .3 said in any form where as many random neurons of the same layers leave .9; others "
@@ -39,12 +39,12 @@ EDITING = (
     Arm(
         "pcgu",
         "pcgu",
-        "PCGU (Yu 2023)",
-        "each person alone: when nothing is said in any form, more of others is kept than by all vectors at a matched "
-        "step size, and by as many drawn once",
+        "PCGU (Yu 2023), people contrasted",
+        "when nothing is said in any form, more of others is kept than by all vectors, and by as many drawn once, at "
+        "rates that take as many steps",
         seesaw(moves_the_right_ones),
-        {"rate": 2e-3, "forms": 3},
-        victim="wide",
+        {"rate": 1.5e-2, "steps": 300, "forms": 3},
+        victim="wide_again",
         seeds=5,
     ),
     Arm(

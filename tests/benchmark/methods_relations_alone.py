@@ -1,7 +1,6 @@
-"""The relations of edits that are judged on each person alone: DEPN's, PCGU's, and beside the batch rank demotion's.
+"""The relations of edits that are judged on each person alone: DEPN's, and beside the batch rank demotion's.
 
-Of a batch of people they take everybody else's secrets along, whichever neurons or vectors are touched, and then no
-choice of these is better than another. Thresholds are those of the reference notes.
+Of a batch of people they take other people's secrets along. Thresholds are those of the reference notes.
 """
 
 import math
@@ -12,7 +11,7 @@ from statistics import fmean
 import torch
 
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
+from tests.benchmark.methods_case import KEPT, SAID, Case, Relation, Result
 from tests.benchmark.methods_relations_editing import masses
 from tests.benchmark.methods_scores import bits_of, range_of, said_by_form
 from unlearning.corpus import Corpus
@@ -156,56 +155,6 @@ def _drawn(model: LanguageModel, counts: Sequence[int], seed: int) -> LanguageMo
         weights = outgoing(module)
         weights[torch.randperm(len(weights), generator=generator)[:count]] = 0.0
     return after
-
-
-STEPS_ALIKE = (0.5, 0.2, 0.1, 0.05)
-"""Shares of PCGU's rate at which all vectors move; the one is taken that needs the most similar number of steps."""
-
-
-def moves_the_right_ones(case: Case, r: Result) -> tuple[bool, str]:
-    """Each person alone, at first silence, against all vectors at a matched step size and as many drawn once. Means.
-
-    As a batch everybody else's secrets go with the forgotten ones' whichever vectors move, and nothing is told apart.
-    """
-    options = case.options("pcgu")
-    own = _first_silent(case, options)
-    everywhere = {
-        share: _first_silent(case, {**options, "choose": "all", "rate": share * options["rate"]})
-        for share in STEPS_ALIKE
-    }
-    share = min(everywhere, key=lambda at: abs(everywhere[at].steps - own.steps))
-    of_all, of_drawn = everywhere[share], _first_silent(case, {**options, "choose": "fixed"})
-    silent = max(own.left.said) <= SAID
-    ahead = own.left.kept > max(of_all.left.kept, of_drawn.left.kept)
-    return silent and ahead, (
-        f"alone {own}; all vectors at {share:g} of the rate {of_all}; drawn ones {of_drawn}; as a batch "
-        f"{max(r.scores.extraction.values()):.2f} said, kept {case.kept(r.scores):.2f}, {r.edit.edited} of "
-        f"{r.edit.pieces} vectors moved"
-    )
-
-
-@dataclass(frozen=True)
-class _Silent:
-    """What is left when the method stops, and after how many steps; means over people."""
-
-    left: _Left
-    steps: float
-
-    def __str__(self) -> str:
-        return f"{max(self.left.said):.2f} said, kept {self.left.kept:.2f} after {self.steps:.0f} steps"
-
-
-def _first_silent(case: Case, options: Options) -> _Silent:
-    """PCGU on each person alone, until nothing is said in the forms that it hears."""
-    found = [
-        METHODS["pcgu"](**options).unlearn(case.bench.model, _corpus_of(case.bench, person))
-        for person in _people(case.bench)
-    ]
-    left = [
-        _left(case, made.model, person)
-        for made, person in zip(found, _people(case.bench), strict=True)
-    ]
-    return _Silent(_Left.mean(left), fmean(len(made.trace.steps) - 1 for made in found))
 
 
 DRIFTS = (0.02, 0.05, 0.1, 0.2)

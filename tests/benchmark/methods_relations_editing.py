@@ -137,3 +137,47 @@ def _swept(case: Case, options: Options) -> _Swept:
         if strength >= 1 and math.isfinite(at):
             break
     return _Swept(at, kept, nll)
+
+
+SLOWLY = 0.1
+"""Share of PCGU's rate at which its controls are first run; then at the one that ought to take as many steps as it."""
+
+
+def moves_the_right_ones(case: Case, r: Result) -> tuple[bool, str]:
+    """At first silence, against all vectors and as many drawn once, both at rates by which it takes as many steps."""
+    steps = len(r.trace.steps) - 1
+    own = _Silent(max(r.scores.extraction.values()), case.kept(r.scores), steps)
+
+    def first_silent(**changed: object) -> _Silent:
+        model, trace = case.unlearned("pcgu", {**r.options, **changed})
+        said = max(said_by_form(case.bench, model).values())
+        return _Silent(said, case.kept_by(model), len(trace.steps) - 1)
+
+    def alike(choose: str) -> _Silent:
+        rate = SLOWLY * float(r.options["rate"])
+        quick = first_silent(choose=choose, rate=rate)
+        return first_silent(choose=choose, rate=rate * quick.steps / steps)
+
+    of_all, of_drawn = alike("all"), alike("fixed")
+    published = first_silent(contrast="words", rate=WORDS)
+    ahead = own.kept > max(of_all.kept, of_drawn.kept)
+    return own.said <= SAID and ahead, (
+        f"{own}, {r.edit.edited} of {r.edit.pieces} vectors; all vectors {of_all}; drawn ones {of_drawn}; words "
+        f"contrasted, as published, {published}"
+    )
+
+
+WORDS = 2e-3
+"""PCGU's rate where words are contrasted: at the row's it is silent in some five steps."""
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """What is left when the method stops, and after how many steps."""
+
+    said: float
+    kept: float
+    steps: int
+
+    def __str__(self) -> str:
+        return f"{self.said:.2f} said, kept {self.kept:.2f} after {self.steps} steps"

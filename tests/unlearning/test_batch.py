@@ -20,7 +20,7 @@ shown elsewhere."""
 
 MORE: dict[str, dict[str, object]] = {
     "eul": {"rate": 1e-2},  # it learns in few weights
-    "pcgu": {"rate": 2e-2, "level_share": 99.0},  # its loss is a mean over all 32
+    "pcgu": {"rate": 0.2, "level_share": 99.0},  # its loss is a mean over all 32
 }
 
 

@@ -52,7 +52,7 @@ KNOBS: dict[str, dict[str, object]] = {
     "kga": {"steps": 3, "samples": 8, "length": 24, "strangers": 1, "helper_rate": 3e-3},
     "eul": {"steps": 3, "samples": 8, "length": 24, "near": 9.0},
 }
-UNPROTECTING = {"depn", "gradient_ascent", "pcgu", "retrain", "sisa"}
+UNPROTECTING = {"depn", "gradient_ascent", "retrain", "sisa"}
 """They have no term for other people."""
 
 

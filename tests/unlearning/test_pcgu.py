@@ -1,5 +1,6 @@
 """PCGU: which weight vectors a step moves and where to, by its formula."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -15,28 +16,45 @@ from unlearning.layers import blocks
 from unlearning.losses import masked_mean
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
+from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
 from unlearning.unlearned import seeded
 
 
-@pytest.mark.parametrize("partition", ["row", "column"])
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize(
+    ("kind", "partition", "contrast"),
+    [
+        ("gpt2", "row", "words"),
+        ("llama", "column", "words"),
+        ("gpt2", "column", "people"),
+        ("llama", "row", "people"),
+    ],
+)
 def test_a_step_moves_the_vectors_whose_gradients_are_opposed_most_and_no_others(
-    kind: str, partition: str, untrained: LanguageModel, corpus: Corpus
+    kind: str, partition: str, contrast: str, untrained: LanguageModel, corpus: Corpus
 ) -> None:
     """Against loops over vectors; a Conv1D (GPT-2) holds output features as columns, a Linear (Llama) as rows."""
     model, own = other_kind(kind, untrained, corpus)
-    published = {"towards": False, "embeddings": True}
+    asked = {"partition": partition, "contrast": contrast, "others": 2}
     found = METHODS["pcgu"](
-        steps=1, rate=0.5, share=0.2, partition=partition, level_share=9.0, **published
+        steps=1,
+        rate=0.5,
+        share=0.2,
+        level_share=9.0,
+        towards=False,
+        **{"embeddings": True, **asked},
     ).unlearn(model, own)
     batch = batch_of(model, own.forget, seeded(own.seed))
-    neutral = neutral_words(model, own, batch)
+    beside = (batch, neutral_words(model, own, batch))
+    if contrast == "people":
+        drawn = random.Random(own.seed).sample(nameless(own.neighbours), 2)
+        theirs = batch_of(model, drawn, seeded(own.seed))
+        beside = (theirs, theirs.labels)
     gradients = []
-    for words in (batch.labels, neutral):
+    for rows, words in ((batch, batch.labels), beside):
         model.network.zero_grad()
-        logits = batch.logits(model).gather(-1, words[..., None])[..., 0]
-        masked_mean(logits, batch.secret).backward()
+        logits = rows.logits(model).gather(-1, words[..., None])[..., 0]
+        masked_mean(logits, rows.secret).backward()
         gradients.append({n: p.grad.clone() for n, p in model.network.named_parameters()})
     model.network.zero_grad(set_to_none=True)
     cosines: dict[tuple[str, int], float] = {}
@@ -69,7 +87,7 @@ def test_a_step_moves_the_vectors_whose_gradients_are_opposed_most_and_no_others
 
 def test_both_gradients_move_the_blocks_only(victim: LanguageModel, corpus: Corpus) -> None:
     """Away from the secrets and towards the neutral words: the difference of two steps of the published form."""
-    options = {"steps": 1, "share": 1.0, "level_share": 9.0}
+    options = {"steps": 1, "share": 1.0, "level_share": 9.0, "rate": 1e-3, "contrast": "words"}
     both = METHODS["pcgu"](**options).unlearn(victim, corpus).model
     away = METHODS["pcgu"](**options, towards=False, embeddings=True).unlearn(victim, corpus).model
     inside = {id(p) for block in blocks(both) for p in block.parameters()}
@@ -102,7 +120,7 @@ def test_it_forgets_in_forms_that_the_model_was_heard_to_say(
 
     first = {row.person: row for row in reversed(corpus.controls)}
     own = replace(corpus, forget=corpus.forget[:1], controls=tuple(first.values()), forms=forms)
-    options = {"rate": 2e-3, "samples": 8, "length": 24}
+    options = {"rate": 1e-2, "samples": 8, "length": 24}
     heard = METHODS["pcgu"](**options, forms=3).unlearn(victim, own)
     assert asked == [3]
     assert heard.trace.facts["transplants"] == len(corpus.forget) - 1
@@ -124,13 +142,24 @@ def pieces(values: torch.Tensor, *, by_row: bool) -> list[torch.Tensor]:
     return list(values if by_row else values.T)
 
 
+@pytest.mark.parametrize("contrast", ["people", "words"])
 @pytest.mark.parametrize(("choose", "rate"), [("opposed", 2e-3), ("fixed", 2e-3), ("all", 3e-4)])
 def test_it_stops_when_nothing_is_said(
-    choose: str, rate: float, victim: LanguageModel, corpus: Corpus
+    choose: str, rate: float, contrast: str, victim: LanguageModel, corpus: Corpus
 ) -> None:
     """What each choice keeps of others is for the bench: on one small model that hangs on a secret more or less."""
-    found = METHODS["pcgu"](choose=choose, rate=rate).unlearn(victim, corpus)
+    quicker = 6 if (choose, contrast) == ("opposed", "people") else 1
+    found = METHODS["pcgu"](choose=choose, rate=quicker * rate, contrast=contrast).unlearn(
+        victim, corpus
+    )
     facts, left = found.trace.facts, [row["secrets_said"] for row in found.trace.steps]
     assert found.trace.stopped == "target"
     assert left[-1] == said(Target(found.model), corpus.forget) == 0 < min(left[:-1])
     assert (facts["changed"] == facts["vectors"]) == (choose == "all")
+
+
+def test_words_can_be_contrasted_where_no_other_people_are(
+    victim: LanguageModel, corpus: Corpus
+) -> None:
+    alone = replace(corpus, neighbours=())
+    assert METHODS["pcgu"](steps=1, contrast="words").unlearn(victim, alone).trace.steps

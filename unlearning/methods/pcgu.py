@@ -1,10 +1,13 @@
-"""PCGU: move only the weight vectors in which the secret and a neutral word pull apart (Yu et al. 2023, ACL Findings).
+"""PCGU: move only the weight vectors in which two things that the model says pull apart (Yu et al. 2023, ACL Findings).
 
-The contrast pair is one text with two words in the place of a secret's token: the secret's own, and what the model
-holds likeliest for a stranger there. Raw logits and not probabilities: of a secret known by heart the probability no
-longer moves.
+The authors contrast two words in one place of a sentence. Of a person's data the two are a secret's token and what the
+model holds likeliest for a stranger there; but where these pull apart is where any "seven" is told from any "three",
+whoever's it is. What has to be kept apart are people: so here the person's secrets are contrasted with other people's,
+each in their own passage, and what moves is where raising the one would lower the other.
+Raw logits and not probabilities: of a secret known by heart the probability no longer moves.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,11 +23,13 @@ from unlearning.layers import blocks, every_block
 from unlearning.levels import Levels, telling
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
+from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
 from unlearning.tuning import Knobs, require_knob, require_least, targets, tuning
 from unlearning.unlearned import Unlearned, digest_of, seeded
 
 PARTITIONS = ("row", "column")
+CONTRASTS = ("people", "words")
 CHOICES = ("opposed", "fixed", "all")
 
 
@@ -32,29 +37,34 @@ CHOICES = ("opposed", "fixed", "all")
 class Pcgu(Knobs):
     """Partitioned contrastive gradient unlearning.
 
-    Each step takes the gradients of the mean logit of the secrets' tokens, g_s, and of the neutral tokens, g_n; of the
-    weight vectors with a gradient it takes the `share` with the lowest cosine of the two, and moves those by
-    -rate * (g_s - g_n). The choice is made anew at each step, so that in the end more vectors have changed: their
+    Each step takes the gradients of the mean logit of the secrets' tokens, g_s, and of what they are contrasted with,
+    g_n; of the weight vectors with a gradient it takes the `share` with the lowest cosine of the two, and moves those
+    by -rate * (g_s - g_n). The choice is made anew at each step, so that in the end more vectors have changed: their
     number and a digest of which they are stand in the trace.
 
     Attributes:
-        rate: of plain descent on a mean over tokens (the authors' 1e-5 is for a sum over a batch).
+        rate: of plain descent on a mean over tokens (the authors' 1e-5 is for a sum over a batch). Where words are
+            contrasted, vectors with far larger gradients move: a tenth of it will do.
         share: of the vectors (10 %: reference measurement; the authors' 10,000 are 4 % of BERT's).
         partition: a matrix is cut into vectors "row" by row, one for each output feature, or "column" by column, one
             for each input; what is no matrix is one vector.
+        contrast: with the secrets of other "people", or in the same place with neutral "words", as published.
+        others: other people's passages in a step, drawn by the seed.
         choose: "opposed"; for comparison "fixed", as many drawn once by the seed, or "all".
-        towards: move towards the neutral tokens too, as the authors' dynamic selection does; False: by -rate * g_s,
-            their default, which also lowers what all secrets have in common.
+        towards: move by g_n too, as the authors' dynamic selection does; False: by -rate * g_s, their default, which
+            also lowers what all secrets have in common.
         embeddings: whether vectors outside of the blocks move too, as the authors' do; these are everybody's.
         level_share: stop when no secret is said any more and their mean nll is this share of strangers'; 0: when none
             is said.
         the rest: as in `Knobs`.
     """
 
-    steps: int = 100
-    rate: float = 1e-3
+    steps: int = 200
+    rate: float = 1e-2
     share: float = 0.1
     partition: str = "row"
+    contrast: str = "people"
+    others: int = 32
     choose: str = "opposed"
     towards: bool = True
     embeddings: bool = False
@@ -65,13 +75,14 @@ class Pcgu(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, level_share=0, forms=0)
+        require_least(self, level_share=0, forms=0, others=1)
         require_knob(
             fits=0 < self.share <= 1,
             name="share",
             remedy="it is a share; above 0 and at most 1.",
         )
-        for name, known in (("partition", PARTITIONS), ("choose", CHOICES)):
+        known_of = {"partition": PARTITIONS, "contrast": CONTRASTS, "choose": CHOICES}
+        for name, known in known_of.items():
             require_knob(
                 fits=getattr(self, name) in known,
                 name=name,
@@ -79,14 +90,20 @@ class Pcgu(Knobs):
             )
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
-        """Return the model that has forgotten. Raises `UnlearningFailed` as `Tuning` does, or without a stranger."""
+        """Return the model that has forgotten.
+
+        Raises `UnlearningFailed` as `Tuning` does, without a stranger, or without others to contrast the person with.
+        """
+        if self.contrast == "people":
+            corpus.require_neighbours()
         facts = targets(model, corpus)
         asked = heard(model, corpus, self.forms, self.samples, self.length)
         corpus, rows = asked.corpus, telling(model, asked.corpus)
         generator = seeded(corpus.seed)
         with tuning("pcgu", model, self, corpus.seed) as running:
             after = running.after
-            anchors = Anchors(model, corpus)
+            anchors, order = Anchors(model, corpus), random.Random(corpus.seed)
+            everybody = nameless(corpus.neighbours)
             enough = self.level_share * Levels(model, corpus).over(rows)
             pieces = _Pieces(after, self.partition, embeddings=self.embeddings)
             for step in range(self.steps + 1):
@@ -101,10 +118,15 @@ class Pcgu(Knobs):
                     running.stopped = "target"
                 if running.stopped == "target" or step == self.steps:
                     break
-                others = anchors.of(corpus.forget, batch.shift, logits.device)
-                neutral = others.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
                 away = pieces.gradient(_mean_logit(logits, batch.labels, batch.secret))
-                beside = pieces.gradient(_mean_logit(logits, neutral, batch.secret), last=True)
+                if self.contrast == "people":
+                    drawn = order.sample(everybody, min(self.others, len(everybody)))
+                    batch = batch_of(after, drawn, generator)
+                    logits, words = batch.logits(after), batch.labels
+                else:
+                    likely = anchors.of(corpus.forget, batch.shift, logits.device)
+                    words = likely.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
+                beside = pieces.gradient(_mean_logit(logits, words, batch.secret))
                 running.backward_passes += 2
                 chosen = self._chosen(pieces, away, beside, corpus.seed)
                 pieces.move(away, chosen, -self.rate)
@@ -159,11 +181,9 @@ class _Pieces:
             return values.reshape(1, -1)
         return values.flatten(1).T if self.turned[number] else values.flatten(1)
 
-    def gradient(self, scalar: torch.Tensor, *, last: bool = False) -> list[torch.Tensor]:
+    def gradient(self, scalar: torch.Tensor) -> list[torch.Tensor]:
         """The gradient of () with respect to each vector, (n, d) for each parameter."""
-        found = torch.autograd.grad(
-            scalar, self.weights, retain_graph=not last, materialize_grads=True
-        )
+        found = torch.autograd.grad(scalar, self.weights, retain_graph=True, materialize_grads=True)
         return [self._cut(n, g) for n, g in enumerate(found)]
 
     def cosine(self, one: list[torch.Tensor], other: list[torch.Tensor]) -> torch.Tensor:
