@@ -63,7 +63,7 @@ def each_loss_counts(case: Case, r: Result) -> tuple[bool, str]:
     bench, steps = case.bench, len(r.trace.steps)
     corpus, as_long = bench.trial.corpus, {"steps": steps, "near": 9.0}
     arms: Mapping[str, Options] = {
-        "language": {"warm": 0.0, **as_long},
+        "language": as_long,
         "kl": as_long,
         "task": {"steps": 3 * steps},  # at the same level, which may take longer
     }

@@ -64,6 +64,7 @@ class Victim:
         return Kind(self.model)
 
 
+_CAUSAL = Victim("causal", 2400, 5e-3, first=33)
 _MASKED = Victim("masked", 3000, 4e-3, forgotten=4, others=8, controls=1)
 _WIDE = Victim(
     "causal",
@@ -78,7 +79,8 @@ _WIDE = Victim(
     first=26,
 )
 VICTIMS: Mapping[str, Victim] = {
-    "causal": Victim("causal", 2400, 5e-3, first=33),
+    "causal": _CAUSAL,
+    "causal_again": replace(_CAUSAL, first=36),
     "masked": _MASKED,
     "wide": _WIDE,
     "wide_again": replace(_WIDE, first=36),
