@@ -77,8 +77,8 @@ EDITING = (
         "task_vector",
         "task_vector",
         "F-Learning (Ni 2024), the part that forgets",
-        "secret nll grows up to strength 1; when nothing is said others are kept 0.9, no less than by vectors as "
-        "published, of which the one on secrets alone keeps more than the one on whole texts",
+        "secret nll grows up to strength 1; of vectors as published, when nothing is said, the one on secrets alone "
+        "keeps more of others than the one on whole texts",
         seesaw(grows),
         {"rate": 6e-4},
         victim="wide_again",

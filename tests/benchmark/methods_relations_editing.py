@@ -97,7 +97,10 @@ def _unseen(said: Mapping[str, float]) -> float:
 
 
 def grows(case: Case, r: Result) -> tuple[bool, str]:
-    """Forgetting over strengths; and others kept when nothing is said, against both vectors as published."""
+    """Forgetting over strengths; and when nothing is said, others kept by secrets alone against whole texts.
+
+    Both of the latter as published. The row's own vector stands beside them.
+    """
     rows = {
         "the row's": {},
         "secrets alone": {"spans": True, **PUBLISHED},
@@ -106,10 +109,9 @@ def grows(case: Case, r: Result) -> tuple[bool, str]:
     first = {arm: _swept(case, options) for arm, options in rows.items()}
     nll = first["the row's"].nll
     growing = nll == sorted(nll) and nll[-1] > case.original.secret_nll
-    own, alone, whole = (found.kept for found in first.values())
-    good = growing and own >= KEPT and own >= max(alone, whole) and alone > whole
+    alone, whole = first["secrets alone"].kept, first["whole texts"].kept
     told = ", ".join(f"{arm} from {f.strength:g}, kept {f.kept:.2f}" for arm, f in first.items())
-    return good, (
+    return growing and alone > whole, (
         f"nll {' '.join(f'{n:.1f}' for n in nll)} up to strength 1; nothing said: {told}; chosen strength "
         f"{r.trace.facts['strength']:g} keeps {case.kept(r.scores):.2f}"
     )
