@@ -10,7 +10,8 @@ REWARDED = (
         "Quark (Lu 2022), as published",
         "leak under the best token at most a tenth of the model's; under the worst more, and secrets likelier",
         suppresses,
-        {"safe": False, "rate": 3e-3, "rounds": 20, "steps": 40},
+        {"safe": False, "rate": 3e-3, "rounds": 40, "steps": 40},
+        victim="causal_again",
     ),
     Arm(
         "quark_safe",

@@ -11,7 +11,7 @@ from statistics import fmean
 import torch
 
 from tests.benchmark.methods_bench import Bench
-from tests.benchmark.methods_case import KEPT, SAID, Case, Relation, Result
+from tests.benchmark.methods_case import KEPT, SAID, Case, Options, Relation, Result
 from tests.benchmark.methods_relations_editing import masses
 from tests.benchmark.methods_scores import bits_of, range_of, said_by_form
 from unlearning.corpus import Corpus
@@ -49,8 +49,8 @@ def silences(name: str) -> Relation:
             f"alone, {fmean(a.neurons for a in alone):.0f} neurons, at most {max(own.said):.2f} said, kept "
             f"{own.kept:.2f}; random neurons {min(drawn.said):.2f}, "
             f"{drawn.kept:.2f}; ranked as published {max(voted.said):.2f}, {voted.kept:.2f}; loss {dearer:+.3f} nats; "
-            f"completeness gap {gap:.4f}; as a batch {batch:.2f}, {case.kept(r.scores):.2f} by {edit.edited} of "
-            f"{edit.pieces} neurons, mass {masses(edit)}"
+            f"completeness gap {gap:.4f}{_told_every(alone)}; as a batch {batch:.2f}, {case.kept(r.scores):.2f} by "
+            f"{edit.edited} of {edit.pieces} neurons, mass {masses(edit)}"
         )
 
     return relation
@@ -79,6 +79,7 @@ class _Alone:
     dearer: float
     gap: float
     neurons: int
+    every: tuple[int, _Left] | None
 
 
 def _alone(case: Case, name: str, person: str) -> _Alone:
@@ -106,6 +107,27 @@ def _alone(case: Case, name: str, person: str) -> _Alone:
         math.log(ordinary / case.original.perplexity),
         math.inf if gap is None else gap,
         edit.edited,
+        _in_every_form(case, options, person) if bench.model.masked else None,
+    )
+
+
+def _in_every_form(case: Case, options: Options, person: str) -> tuple[int, _Left]:
+    """How many neurons it takes when all forms are attributed, and what is left: does another form have its own?"""
+    corpus = _corpus_of(case.bench, person)
+    rows = tuple(row for form in case.bench.asked.values() for row in _of(form, person))
+    made = METHODS["depn"](**options).unlearn(case.bench.model, replace(corpus, forget=rows))
+    edited = made.trace.edit.edited if made.trace.edit else 0
+    return edited, _left(case, made.model, person)
+
+
+def _told_every(alone: Sequence[_Alone]) -> str:
+    found = [a.every for a in alone if a.every]
+    if not found:
+        return ""
+    left = _Left.mean([one for _, one in found])
+    return (
+        f"; attributed in all forms, {fmean(n for n, _ in found):.0f} neurons, {max(left.said):.2f} said, "
+        f"kept {left.kept:.2f}"
     )
 
 
