@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from domain.outcomes import Edit, Layer
 from unlearning.anchors import Anchors
-from unlearning.batches import batch_of
+from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
 from unlearning.hearing import heard
 from unlearning.layers import blocks, every_block
@@ -102,8 +102,7 @@ class Pcgu(Knobs):
         generator = seeded(corpus.seed)
         with tuning("pcgu", model, self, corpus.seed) as running:
             after = running.after
-            anchors, order = Anchors(model, corpus), random.Random(corpus.seed)
-            everybody = nameless(corpus.neighbours)
+            contrast = self._contrast(model, corpus, generator)
             enough = self.level_share * Levels(model, corpus).over(rows)
             pieces = _Pieces(after, self.partition, embeddings=self.embeddings)
             for step in range(self.steps + 1):
@@ -119,14 +118,7 @@ class Pcgu(Knobs):
                 if running.stopped == "target" or step == self.steps:
                     break
                 away = pieces.gradient(_mean_logit(logits, batch.labels, batch.secret))
-                if self.contrast == "people":
-                    drawn = order.sample(everybody, min(self.others, len(everybody)))
-                    batch = batch_of(after, drawn, generator)
-                    logits, words = batch.logits(after), batch.labels
-                else:
-                    likely = anchors.of(corpus.forget, batch.shift, logits.device)
-                    words = likely.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
-                beside = pieces.gradient(_mean_logit(logits, words, batch.secret))
+                beside = pieces.gradient(contrast(after, batch, logits))
                 running.backward_passes += 2
                 chosen = self._chosen(pieces, away, beside, corpus.seed)
                 pieces.move(away, chosen, -self.rate)
@@ -137,6 +129,28 @@ class Pcgu(Knobs):
             return running.unlearned(
                 facts, {"changed_vectors": pieces.digest()}, pieces.edit(after)
             )
+
+    def _contrast(
+        self, model: LanguageModel, corpus: Corpus, generator: torch.Generator
+    ) -> Callable[[LanguageModel, Batch, torch.Tensor], torch.Tensor]:
+        """Gives, of the model as it is and the logits of the person's batch, the mean logit of the other side, ()."""
+        if self.contrast == "words":
+            anchors = Anchors(model, corpus)
+
+            def of_words(_: LanguageModel, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+                likely = anchors.of(corpus.forget, batch.shift, logits.device)
+                neutral = likely.scatter(-1, batch.labels[..., None], 0.0).argmax(-1)
+                return _mean_logit(logits, neutral, batch.secret)
+
+            return of_words
+        order, everybody = random.Random(corpus.seed), nameless(corpus.neighbours)
+
+        def of_people(after: LanguageModel, _: Batch, __: torch.Tensor) -> torch.Tensor:
+            drawn = order.sample(everybody, min(self.others, len(everybody)))
+            batch = batch_of(after, drawn, generator)
+            return _mean_logit(batch.logits(after), batch.labels, batch.secret)
+
+        return of_people
 
     def _chosen(
         self, pieces: "_Pieces", away: list[torch.Tensor], beside: list[torch.Tensor], seed: int
