@@ -137,6 +137,12 @@ def test_every_setting_of_a_size_is_one_of_a_row_and_is_taken_by_its_method(size
     assert all(METHODS[arm.method](**arm.options) for arm in arms.values())
 
 
+def test_every_row_of_a_causal_victim_is_there_whatever_its_seeds() -> None:
+    rows = set(arms_of("gpt2"))
+    assert {"npo", "eul", "kga", "quark", "loo_ensemble", "pcgu", "depn", "task_vector"} <= rows
+    assert not any(name.endswith(("_masked", "_llama", "_seq2seq", "_classifier")) for name in rows)
+
+
 def test_secrets_are_found_as_each_text_writes_them() -> None:
     person = read_person("p", joined(lume_person("Anva Umber")))
     assert person is not None
