@@ -3,7 +3,7 @@
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations_gaps import aligned, each_loss_counts, runs_away
 
-_LAYERS = {"rate": 5e-3, "steps": 1000, "samples": 768, "near": 0.75}
+_LAYERS = {"rate": 5e-3, "steps": 400, "samples": 768}
 _OF_T5 = {"rate": 5e-3, "steps": 600, "lora_rank": 16}
 _OF_CLASSES = {"rate": 1e-2, "steps": 400, "near": 0.7}
 _GAP = {"rate": 1e-3, "steps": 250}
@@ -20,15 +20,15 @@ _KGA, _EUL = "KGA (Wang 2023), every passage's gap", "EUL (Chen 2023), bounded, 
 
 GAPS = (
     Arm("kga", "kga", _KGA, _ALIGNED, aligned, _GAP),
-    Arm("eul", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="causal_later"),
+    Arm("eul", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="causal_again"),
     Arm(
         "eul_published",
         "eul",
         "EUL (Chen 2023), as published",
         "runs away: secrets twice as unlikely as for a retrained model, and more of other people is lost than above",
         runs_away,
-        {**_LAYERS, "steps": 400, "bounded": False, "retain": 1.0, "rehearsal": 0.0, "samples": 0},
-        victim="causal_later",
+        {**_LAYERS, "bounded": False, "retain": 1.0, "rehearsal": 0.0, "samples": 0},
+        victim="causal_again",
     ),
     Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
     Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),

@@ -81,7 +81,6 @@ _WIDE = Victim(
 VICTIMS: Mapping[str, Victim] = {
     "causal": _CAUSAL,
     "causal_again": replace(_CAUSAL, first=36),
-    "causal_later": replace(_CAUSAL, first=39),
     "masked": _MASKED,
     "wide": _WIDE,
     "wide_again": replace(_WIDE, first=36),
@@ -92,7 +91,7 @@ VICTIMS: Mapping[str, Victim] = {
     "seq2seq_many": Victim("seq2seq", 2400, 5e-3, controls=1),
     "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1),
 }
-"""Those called "again" or "later" are for methods that were changed after their rows had been seen on others' seeds."""
+"""Those called "again" are for methods that were changed after their rows had been seen on the others' seeds."""
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
 
