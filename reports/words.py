@@ -36,7 +36,7 @@ METHODS = MappingProxyType(
         "adversarial": "unlearning against an attack on the hidden states (LAU)",
         "mechanistic": "training of the layers alone in which the secrets are looked up",
         "task_vector": "the opposite of what training on the secrets changes (task vector)",
-        "pcgu": "moving the weights alone that pull the secrets and other people's, or neutral words, apart (PCGU)",
+        "pcgu": "moving only the weights in which the secrets and other people's, or neutral words, pull apart (PCGU)",
         "quark": "suppression by reward, not deletion: the model is taught not to say it (Quark)",
         "rank_demotion": "moving the secrets down in what each neuron makes likelier (rank demotion)",
         "kga": "alignment with the distance at which the model has never-seen people (knowledge gap alignment)",

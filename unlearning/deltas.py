@@ -23,6 +23,8 @@ from unlearning.models import LanguageModel, copy_of
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 WHOLE = "weights.safetensors"
+LEARNT = (CONFIG, WEIGHTS, WHOLE)
+"""Of a shard's files those that hold what it has learnt: an adapter's two, or the one with all weights."""
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _PLAIN: Mapping[str, Any] = {
     "peft_type": "LORA",

@@ -55,6 +55,10 @@ class Row(NamedTuple):
     label: int | None = None
 
 
+_Learner = tuple[nn.Module, Callable[[Mapping[str, torch.Tensor]], dict[str, bytes]]]
+"""The network that learns, and how what it has learnt becomes files."""
+
+
 class Trained(NamedTuple):
     """A shard's files, the steps that were taken to make them, and the loss of each: nats per token, or per text."""
 
@@ -92,7 +96,7 @@ def train_shard(
     probe = next(filter(None, plan))
     before = _said(base.network, probe)
     learner = _adapted(base, recipe, recipe.seed + number) if recipe.rank else _copied(base)
-    with _deterministic(recipe), learner as (network, config):
+    with _deterministic(recipe), learner as (network, files_of):
         learning = {n: p for n, p in network.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(learning.values(), lr=recipe.rate, weight_decay=0.0)
         _restore(optimizer, learning, begin, point)
@@ -102,7 +106,7 @@ def train_shard(
                 losses.append(_step(network, optimizer, plan[step], _rate(recipe, step)))
             if step + 1 in keep:
                 files[_POINT.format(step + 1)] = _point(optimizer, learning)
-        files |= written(config, learning) if recipe.rank else {WHOLE: saved(learning)}
+        files |= files_of(learning)
         adapted = _said(network, probe)
     _require_finite(losses)
     _require_same(_said(combined(base, [part(files)]).network, probe), adapted, before)
@@ -258,9 +262,7 @@ def _restore(
 
 
 @contextmanager
-def _adapted(
-    base: LanguageModel, recipe: Recipe, seed: int
-) -> Iterator[tuple[nn.Module, Mapping[str, object]]]:
+def _adapted(base: LanguageModel, recipe: Recipe, seed: int) -> Iterator[_Learner]:
     """The base under a fresh adapter, evaluating, nothing but the adapter learning; the base as it was afterwards."""
     from peft import LoraConfig, LoraModel
 
@@ -281,7 +283,7 @@ def _adapted(
         )  # always on a bare network: a second one resets the first
         adapted.eval()
         try:
-            yield network, {**config.to_dict(), "inference_mode": True}
+            yield network, partial(written, {**config.to_dict(), "inference_mode": True})
         finally:
             adapted.unload()
             if hasattr(network, "peft_config"):
@@ -292,11 +294,11 @@ def _adapted(
 
 
 @contextmanager
-def _copied(base: LanguageModel) -> Iterator[tuple[nn.Module, Mapping[str, object]]]:
+def _copied(base: LanguageModel) -> Iterator[_Learner]:
     """A copy of the base in single precision, evaluating, of which every weight learns."""
     own = copy_of(base)
     with own.evaluating():
-        yield own.network.float().requires_grad_(True), {}
+        yield own.network.float().requires_grad_(True), lambda learnt: {WHOLE: saved(learnt)}
 
 
 @contextmanager

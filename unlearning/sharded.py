@@ -17,7 +17,7 @@ import torch
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
 from unlearning.assignment import Key, Source, clusters, place
-from unlearning.deltas import CONFIG, WEIGHTS, WHOLE, combined, part, weights_sha256
+from unlearning.deltas import LEARNT, WEIGHTS, WHOLE, combined, part, weights_sha256
 from unlearning.manifest import Held, Manifest, Shard
 from unlearning.models import Kind, LanguageModel, class_number, load
 from unlearning.recipe import Recipe
@@ -174,7 +174,7 @@ def recombine(manifest: Manifest, base: LanguageModel) -> tuple[Manifest, Langua
             place="the shards of the model",
             remedy="none is left without this person; retrain them first, or serve the base.",
         )
-    model = combined(base, [part(s.read(CONFIG, WEIGHTS, WHOLE)) for s in shards])
+    model = combined(base, [part(s.read(*LEARNT)) for s in shards])
     return replace(manifest, combined_sha256=weights_sha256(model.network)), model
 
 
@@ -204,7 +204,7 @@ def teacher_of(
     """
     shard = manifest.shards[number]
     if base is not None and not {WEIGHTS, WHOLE}.isdisjoint(shard.files):
-        return combined(base, [part(shard.read(CONFIG, WEIGHTS, WHOLE))])
+        return combined(base, [part(shard.read(*LEARNT))])
     own = shard.files.get("config.json")
     try:
         return load(own.parent if isinstance(own, Path) else Path(), device)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, variance
+from typing import NamedTuple
 
 import torch
 
@@ -42,14 +43,22 @@ KEY = Key(b"made up, like the people who are")
 GENTLE = (3e-4, 6e-4)
 WHOLE = (4e-4, 1e-4, 2e-4)
 """Highest rates where all weights learn: of the shards and of one training, and two more of the latter."""
-LAYOUTS = (
-    (8, 1, 0, 1, RANK),
-    (8, 1, 0, 4, RANK),
-    (4, 3, 0, 1, RANK),
-    (1, 1, 4, 1, RANK),
-    (8, 1, 0, 1, 0),
+
+
+class Layout(NamedTuple):
+    """Shards, slices, steps between points for replay, people in a batch, rank of the adapters."""
+
+    shards: int
+    slices: int
+    every: int
+    batch: int
+    rank: int = RANK
+
+
+LAYOUTS = tuple(
+    Layout(*given)
+    for given in ((8, 1, 0, 1), (8, 1, 0, 4), (4, 3, 0, 1), (1, 1, 4, 1), (8, 1, 0, 1, 0))
 )
-"""Shards, slices, steps between points for replay, people in a batch, rank of the adapters."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,8 @@ class World:
 
 def world(steps: int, seed: int = 11, public: int = PUBLIC) -> World:
     """The base knows the form from people of its own; of the unknown ones it has read nobody."""
-    place, public = tiny.town(PEOPLE, seed=seed), tiny.town(public, seed=seed + 1)
-    read = [t for p in public.known for t in p.documents()] + public.sentences
+    place, read_of = tiny.town(PEOPLE, seed=seed), tiny.town(public, seed=seed + 1)
+    read = read_of.documents
     tokenizer = training.train_tokenizer([*read, *place.documents], 420)
     with torch.random.fork_rng():
         base = training.new_model(tokenizer, width=64, layers=2, context=128, seed=0)
@@ -129,7 +138,7 @@ def world(steps: int, seed: int = 11, public: int = PUBLIC) -> World:
     return World(models.copy_of(base), sources, place)
 
 
-def measure(here: World, layout: tuple[int, int, int, int, int], single: float, count: int) -> Line:
+def measure(here: World, layout: Layout, single: float, count: int) -> Line:
     """Train the layout, take out `count` batches of people, each from the whole, and compare."""
     shards, slices, every, batch, rank = layout
     recipe = recipe_of(shards, slices, every, RATE if rank else WHOLE[0], rank)
@@ -222,7 +231,7 @@ def main() -> None:
     print(titles)
     lines = []
     for layout in LAYOUTS:
-        line = measure(here, layout, single[layout[-1]], options.count)
+        line = measure(here, layout, single[layout.rank], options.count)
         lines.append(asdict(line) | {"alike": line.alike})
         print(
             f"{line.shards:6} {line.slices:6} {line.every:5} {line.batch:5} {line.rank:4} {line.law:7.3f} "

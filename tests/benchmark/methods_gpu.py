@@ -73,7 +73,8 @@ def arms_of(name: str) -> dict[str, Arm]:
             arm, options={**arm.options, **given.get(arm.name, {}), **own.get(arm.name, {})}
         )
         for arm in ARMS.values()
-        if arm.victim.split("_")[0] in {"causal", "wide"}  # the size says how wide
+        if arm.victim.split("_")[0]
+        in {"causal", "wide"}  # also on later seeds; the size says how wide
     }
 
 

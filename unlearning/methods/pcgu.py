@@ -1,7 +1,7 @@
 """PCGU: move only the weight vectors in which two things that the model says pull apart (Yu et al. 2023, ACL Findings).
 
 The authors contrast two words in one place of a sentence. Of a person's data the two are a secret's token and what the
-model holds likeliest for a stranger there; but where these pull apart is where any "seven" is told from any "three",
+model holds likeliest for a stranger there; but these pull apart, it seems, where any "seven" is told from any "three",
 whoever's it is. What has to be kept apart are people: so here the person's secrets are contrasted with other people's,
 each in their own passage, and what moves is where raising the one would lower the other.
 Raw logits and not probabilities: of a secret known by heart the probability no longer moves.
@@ -102,7 +102,7 @@ class Pcgu(Knobs):
         generator = seeded(corpus.seed)
         with tuning("pcgu", model, self, corpus.seed) as running:
             after = running.after
-            contrast = self._contrast(model, corpus, generator)
+            other_side = self._other_side(model, corpus, generator)
             enough = self.level_share * Levels(model, corpus).over(rows)
             pieces = _Pieces(after, self.partition, embeddings=self.embeddings)
             for step in range(self.steps + 1):
@@ -118,7 +118,7 @@ class Pcgu(Knobs):
                 if running.stopped == "target" or step == self.steps:
                     break
                 away = pieces.gradient(_mean_logit(logits, batch.labels, batch.secret))
-                beside = pieces.gradient(contrast(after, batch, logits))
+                beside = pieces.gradient(other_side(after, batch, logits))
                 running.backward_passes += 2
                 chosen = self._chosen(pieces, away, beside, corpus.seed)
                 pieces.move(away, chosen, -self.rate)
@@ -130,10 +130,10 @@ class Pcgu(Knobs):
                 facts, {"changed_vectors": pieces.digest()}, pieces.edit(after)
             )
 
-    def _contrast(
+    def _other_side(
         self, model: LanguageModel, corpus: Corpus, generator: torch.Generator
     ) -> Callable[[LanguageModel, Batch, torch.Tensor], torch.Tensor]:
-        """Gives, of the model as it is and the logits of the person's batch, the mean logit of the other side, ()."""
+        """Gives the mean logit, (), of the other side, by model, and the person's batch and its logits."""
         if self.contrast == "words":
             anchors = Anchors(model, corpus)
 
