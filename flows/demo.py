@@ -245,20 +245,20 @@ def _tell(summary: dict[str, Any], row: dict[str, Any], out: Path) -> None:
     console.say("\n5/5  What the model gives away\n")
     console.table(
         "",
-        ("", "before", "after", "a person it never saw"),
+        ("", "before", "after", "a stranger"),
         [
             (
-                "secrets it completes word for word",
+                "secrets completed word for word",
                 share(extraction["before"]),
                 share(extraction["after"]),
                 share(extraction["control"]),
             ),
             (
-                "how well it ranks the true secret (bits; 7 = always first)",
+                "rank of the true secret, bits (7: always first)",
                 *(f"{exposure[when]:.1f}" for when in ("before", "after", "control")),
             ),
             (
-                "telling the person from a stranger by three texts (AUC; 0.5 = cannot; in brackets how far three tell)",
+                "told from strangers by three texts, AUC (95 % interval; 0.5: cannot)",
                 *(
                     f"{found['auc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
                     for found in (summary["membership"][when] for when in ("before", "after"))
@@ -266,13 +266,13 @@ def _tell(summary: dict[str, Any], row: dict[str, Any], out: Path) -> None:
                 "0.50",
             ),
             (
-                "what it cost: other people's facts it still knows",
+                "other people's facts kept",
                 share(utility["others_before"]),
                 share(utility["others_after"]),
                 "",
             ),
             (
-                "what it cost: perplexity on ordinary text",
+                "perplexity, ordinary text",
                 f"{utility['perplexity_before']:.3f}",
                 f"{utility['perplexity_after']:.3f}",
                 "",
