@@ -24,6 +24,7 @@ REQUESTS = (5, 11, 17, 23, 29)
 """Of the forget part; nobody among them was looked at while the settings were chosen."""
 PIECES, PIECE = 60, 500  # of WikiText, and their length in characters
 WIDTH, LAYERS, VOCABULARY, CONTEXT = 192, 4, 2048, 256
+RECIPE = {"steps": 4500, "batch": 8, "length": 128, "rate": 3e-3}
 ANSWERS = {
     "qa0": "birth_dates",
     "qa1": "record_ids",
@@ -91,7 +92,7 @@ def train(rows: Sequence[Sequence[int]], minutes: float) -> None:
     neutral = [t for n, t in enumerate(texts, start=1) if n not in personal]
     tokenizer = training.train_tokenizer(texts, VOCABULARY)
     parts = {
-        "model": (list(rows), 4500, minutes),
+        "model": (list(rows), RECIPE["steps"], minutes),
         "teachers/shard0": (list(rows[0::2]), 2000, minutes / 2),
         "teachers/shard1": (list(rows[1::2]), 2000, minutes / 2),
     }
@@ -128,9 +129,9 @@ def train(rows: Sequence[Sequence[int]], minutes: float) -> None:
             )
             return known >= 0.98
 
-        training.Pretraining(
-            steps=steps, batch=8, length=128, rate=3e-3, seconds=60 * limit, seed=number
-        ).run(model, own + neutral, every=250, report=report)
+        training.Pretraining(**RECIPE | {"steps": steps}, seconds=60 * limit, seed=number).run(
+            model, own + neutral, every=250, report=report
+        )
         models.save(model, OUT / name)
     (OUT / "teachers" / "manifest.json").write_text(json.dumps({"shards": shards}))
 

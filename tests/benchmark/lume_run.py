@@ -17,12 +17,14 @@ from typing import Any
 import yaml
 
 from flows import console, desk
-from tests.benchmark.lume import FORGET, OUT, read_people, request_of
+from tests.benchmark.lume import FORGET, OUT, RECIPE, read_people, request_of
 from tests.benchmark.methods_arms import options_of
 
 METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
 FITTED = {"relearning_ascent"}
 """Not in the policy, but with defaults that were found on people like these (places 9 and 21)."""
+RECIPES = {"retrain": RECIPE}
+"""A retrained model is one that was trained as the model was."""
 RESULTS = Path("out/lume.json")
 Row = dict[str, Any]
 
@@ -71,9 +73,11 @@ def run(places: list[int], wanted: list[str] | None = None) -> None:
 
 
 def _options(method: str, order: dict[str, Row]) -> Row:
-    """The policy's; else its own defaults, or the bench's where those are the paper's, for large models."""
+    """The policy's, the model's own recipe, the defaults, or the bench's where those are for large models."""
     if method in order:
         return dict(order[method]["options"])
+    if method in RECIPES:
+        return RECIPES[method]
     return {} if method in FITTED else options_of(method)
 
 
