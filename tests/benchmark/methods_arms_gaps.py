@@ -20,7 +20,7 @@ _KGA, _EUL = "KGA (Wang 2023), every passage's gap", "EUL (Chen 2023), bounded, 
 
 GAPS = (
     Arm("kga", "kga", _KGA, _ALIGNED, aligned, _GAP),
-    Arm("eul", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="causal_again"),
+    Arm("eul", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="causal_later"),
     Arm(
         "eul_published",
         "eul",
@@ -28,11 +28,19 @@ GAPS = (
         "runs away: secrets twice as unlikely as for a retrained model, and more of other people is lost than above",
         runs_away,
         {**_LAYERS, "bounded": False, "retain": 1.0, "rehearsal": 0.0, "samples": 0},
-        victim="causal_again",
+        victim="causal_later",
     ),
     Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
     Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),
     Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier"),
-    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _OF_T5, victim="seq2seq_many"),
-    Arm("eul_classifier", "eul", _EUL, _COUNTS, each_loss_counts, _OF_CLASSES, victim="classifier"),
+    Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _OF_T5, victim="seq2seq_later"),
+    Arm(
+        "eul_classifier",
+        "eul",
+        _EUL,
+        _COUNTS,
+        each_loss_counts,
+        _OF_CLASSES,
+        victim="classifier_later",
+    ),
 )

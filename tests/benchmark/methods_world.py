@@ -78,9 +78,12 @@ _WIDE = Victim(
     controls=1,
     first=26,
 )
+_SEQ2SEQ = Victim("seq2seq", 2400, 5e-3, controls=1)
+_CLASSIFIER = Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1)
 VICTIMS: Mapping[str, Victim] = {
     "causal": _CAUSAL,
     "causal_again": replace(_CAUSAL, first=36),
+    "causal_later": replace(_CAUSAL, first=41),
     "masked": _MASKED,
     "wide": _WIDE,
     "wide_again": replace(_WIDE, first=36),
@@ -88,10 +91,12 @@ VICTIMS: Mapping[str, Victim] = {
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
     "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),
-    "seq2seq_many": Victim("seq2seq", 2400, 5e-3, controls=1),
-    "classifier": Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1),
+    "seq2seq_many": _SEQ2SEQ,
+    "seq2seq_later": replace(_SEQ2SEQ, first=27),
+    "classifier": _CLASSIFIER,
+    "classifier_later": replace(_CLASSIFIER, first=27),
 }
-"""Those called "again" are for methods that were changed after their rows had been seen on the others' seeds."""
+"""Those called "again" and "later" are for methods changed after their rows had been seen on the others' seeds."""
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
 

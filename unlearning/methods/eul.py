@@ -8,9 +8,10 @@ and F' with its layers, the paper minimises
 
 The two terms on x_f have no end: the secrets become so unlikely that nobody else's text is, which gives the person
 away (reference measurement: 25 nats a token where chance has 5.4). And the start is a saddle: at F' = F the KL has no
-slope at all. So by default each token's terms on x_f end at the level of a stranger's token in the same place, only
-secrets count there, the KL on x_f comes in after the nll has left the saddle, retained passages have the same form as
-the forgotten ones, and both stand in the same step. `bounded: false` is the paper's form.
+slope at all, and the nll hardly any where the text is known by heart. So by default each token's terms on x_f end at
+the level of a stranger's token in the same place, only secrets count there, the nll on x_f stands alone until the
+saddle is left, retained passages have the same form as the forgotten ones, and then both stand in the same step.
+`bounded: false` is the paper's form.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,8 @@ class Eul(Rehearsed):
             and the model's own speech (none there).
         bounded: False: the paper's form, an epoch of retained passages and an epoch of forgotten ones in turn, whole
             texts, no end.
-        warm: share of the strangers' level that the secrets' nll must reach before the KL on the forgotten comes in.
+        warm: share of the strangers' level that the secrets' nll must reach before the other terms come in: beside
+            them its first slope is too small to lead anywhere.
         level: each token's terms end at this share of the level of a stranger's token in the same place.
         near: stop when each secret token's nll, counted up to where its terms end, has on average this share of that.
             The plain mean would stop where some secrets are far beyond their end and others untouched; it meets the
@@ -63,7 +65,7 @@ class Eul(Rehearsed):
     bounded: bool = True
     warm: float = 0.1
     level: float = 1.0
-    near: float = 0.65
+    near: float = 0.7
     steps: int = 120
     rate: float = 1e-3
 
@@ -147,6 +149,8 @@ class _Losses:
 
     def of(self, rows: _Step) -> tuple[torch.Tensor, dict[str, float]]:
         neighbours, spoken, forgotten = rows
+        if self.knobs.bounded and not self.warmed:
+            neighbours, spoken = [], []
         loss, terms = torch.zeros((), device=self.after.device), dict[str, float]()
         for name, given, weight in (
             ("neighbours", neighbours, self.knobs.retain),
