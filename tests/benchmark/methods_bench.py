@@ -26,6 +26,7 @@ class Bench:
         trial: what methods get, and whom they are judged by.
         asked: the forgotten people's passages by form, secrets with candidates; the form that methods see comes first.
         others: passages in all forms of people who are in no loss, secrets with candidates.
+        unread: passages in all forms of people of the same making whom no model has read.
         retrained: control of that number: trained like the model without the forgotten, from other first weights.
         rate, harder: learning rates of ordinary training on the results, and of the harder relearning.
         latent: the push that relations try on the results.
@@ -37,6 +38,7 @@ class Bench:
     trial: Trial
     asked: Mapping[str, tuple[Encoded, ...]]
     others: tuple[Encoded, ...]
+    unread: tuple[Encoded, ...]
     retrained: Callable[[int], LanguageModel]
     rate: float = RATE
     harder: float = 1e-3

@@ -35,6 +35,7 @@ KINDS: Mapping[str, SpanKind] = {
 MONTHS = (
     "January February March April May June July August September October November December".split()
 )
+UNREAD = 40  # people at most whom no model reads
 REPEATED = 3  # times that a round of training shows a person's texts
 
 
@@ -177,11 +178,14 @@ class World:
         name: of its folder.
         size: its model's.
         people: the first `size.forgotten` ask to be forgotten.
+        unread: people whom no model reads.
+        sentences: about nobody.
     """
 
     name: str
     size: Size
     people: Sequence[Person]
+    unread: Sequence[Person]
     sentences: Sequence[str]
 
     @property
@@ -224,7 +228,8 @@ def world(name: str) -> World:
     asking = list(_people("forget"))
     others = [*_people("retain"), *asking[size.forgotten :]]
     people = [*asking[: size.forgotten], *others[: size.others]]
-    return World(name, size, people, ordinary_pieces(size.pieces))
+    unread = others[size.others :][:UNREAD]
+    return World(name, size, people, unread, ordinary_pieces(size.pieces))
 
 
 def _people(part: str) -> Iterator[Person]:
@@ -271,6 +276,7 @@ def bench(place: World) -> Bench:
         trial,
         {f: encode(model, _all(place.forgotten, f), rivals) for f in (BIOGRAPHY, QUESTIONS)},
         encode(model, _all([p for p in place.remaining if p.label in scored]), rivals),
+        encode(model, _all(place.unread)),
         lambda number: place.model(f"retrained-{number}", place.remaining, 7000 + number),
         size.rate,
         size.harder,

@@ -38,8 +38,12 @@ def one_clean_teacher(case: Case, r: Result) -> tuple[bool, str]:
 
 
 def told_apart(bench: Bench, model: LanguageModel) -> float:
-    """AUC of the secrets' loss between the forgotten people's passages and strangers': 1 knows the forgotten."""
-    found = Membership().run(Target(model), bench.trial.members, bench.trial.controls)
+    """AUC of the secrets' loss between the forgotten and people nobody read, in all forms: 1 knows the forgotten.
+
+    Not against the strangers of the erasure: those are few, and made up of easier tokens.
+    """
+    asked = [row for rows in bench.asked.values() for row in rows]
+    found = Membership().run(Target(model), asked, bench.unread)
     area = next(s.contrast for s in found.scores if s.metric == "secret_loss")
     return area.value if area is not None else float("nan")
 

@@ -76,6 +76,7 @@ def bench(seed: int) -> Bench:
         replace(trial, controls=encoded(unread), retained=encoded(sentences)),
         {form: encoded(members[n :: len(FORMS)]) for n, form in enumerate(FORMS)},
         encoded([p for p in neighbours if p.person in scored]),
+        encoded(unread),
         retrained,
         lies=lambda name: str(folder / name),
     )

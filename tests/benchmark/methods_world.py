@@ -97,6 +97,7 @@ VICTIMS: Mapping[str, Victim] = {
     "classifier_later": replace(_CLASSIFIER, first=27),
 }
 """Those called "again" and "later" are for methods changed after their rows had been seen on the others' seeds."""
+UNREAD = 40
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
 
@@ -133,6 +134,13 @@ class World:
     @property
     def others(self) -> Sequence[Person]:
         return self.people[self.victim.forgotten :]
+
+    @property
+    def unread(self) -> Sequence[Person]:
+        """People of the same making whom no model of this world has read; none has the name of one who was."""
+        read = {person.name for person in self.people}
+        drawn = people(2 * (len(read) + UNREAD), 2000 + self.seed)
+        return [person for person in drawn if person.name not in read][:UNREAD]
 
     def lessons(self, known: Sequence[Person]) -> list[Passage]:
         """What a model that knows these people is trained on."""
@@ -263,6 +271,7 @@ def bench(place: World) -> Bench:
     )
     scored = sorted({row.person for row in trial.others})
     others = [passage(labels[s], form, s) for s in scored for form in FORMS]
+    unread = [passage(p, form, f"u{n:02d}") for n, p in enumerate(place.unread) for form in FORMS]
     references = [passage(p, LEARNT, label).ref for label, p in labels.items()]
 
     def lies(sort: str) -> str:
@@ -284,6 +293,7 @@ def bench(place: World) -> Bench:
         trial,
         asked(place, model),
         encode(model, others, _rivals(place)),
+        encode(model, unread),
         lambda number: retrained(place, number),
         controls=place.victim.controls,
         lies=lies,
