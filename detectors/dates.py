@@ -6,7 +6,7 @@ from datetime import date, datetime
 from dateutil import parser
 
 from detectors.folding import fold
-from detectors.forms import Form, plain
+from detectors.forms import Form, Key, plain
 from domain.records import SpanKind
 
 MONTHS: tuple[tuple[str, ...], ...] = (
@@ -49,13 +49,13 @@ def date_forms(value: str) -> list[Form]:
     full date gives the text as it stands. A date alone names nobody.
     """
     readings = read_date(value)
-    patterns = [pattern for day in readings for pattern in _patterns(day)]
+    patterns = [both for day in readings for both in _patterns(day)]
     if not patterns:
         pieces = fold(value).text.split()
         loose = f" {' *'.join(map(plain, pieces))}"
         return [_form(r"\s*".join(map(re.escape, pieces)), "", loose)]
     year = f"{readings[0].year:04d}"
-    return [_form(pattern, year[-2:]) for pattern in patterns]
+    return [_form(pattern, year[-2:], keys=frozenset(keys)) for pattern, keys in patterns]
 
 
 def read_date(value: str) -> list[date]:
@@ -87,10 +87,10 @@ def _parse(text: str, *, day_first: bool) -> date | None:
     return one if one == two else None
 
 
-def _patterns(day: date) -> list[str]:
-    """Regular expressions over folded text, most explicit first."""
+def _patterns(day: date) -> list[tuple[str, set[Key]]]:
+    """Regular expressions over folded text, most explicit first, each with the keys of what it finds."""
     year, short = f"{day.year:04d}", f"{day.year % 100:02d}"
-    d, m = (str(n) if n > 9 else f"0?{n}" for n in (day.day, day.month))
+    d, m = (str(n) if n > 9 else f"(?:0{n}|{n})" for n in (day.day, day.month))
     d2, m2 = f"{day.day:02d}", f"{day.month:02d}"
     month = (
         "(?:" + "|".join(sorted(MONTHS[day.month - 1], key=len, reverse=True)) + r")(?![^\W\d_])\.?"
@@ -98,19 +98,26 @@ def _patterns(day: date) -> list[str]:
     ordinal = rf"{d}(?:st|nd|rd|th|er|o|°)?(?![^\W_])\.?"
     of = r"(?:of\s+|de\s+|den\s+)?"
     years = rf"(?:{year}|'?{short})"
+    n, k, both = day.day, day.month, (day.year, day.year % 100)
+    compact = (f"{year}{m2}{d2}", f"{d2}{m2}{year}", f"{m2}{d2}{year}")
     return [
-        rf"{ordinal}{_BETWEEN}{of}{month}{_BETWEEN}{of}{years}",
-        rf"{month}{_BETWEEN}(?:the\s+)?{ordinal}{_BETWEEN}(?:{year}|'{short})",
-        rf"{year}{_BETWEEN}{month}{_BETWEEN}{ordinal}",
-        rf"{year}{_NUMERIC}{m}{_NUMERIC}{d}",
-        rf"{year}\s?年\s?{m}\s?月\s?{d}\s?日?",
-        rf"{d}{_NUMERIC}{m}{_NUMERIC}{years}",
-        rf"{m}{_NUMERIC}{d}{_NUMERIC}{years}",
-        f"(?:{year}{m2}{d2}|{d2}{m2}{year}|{m2}{d2}{year})",
+        (rf"{ordinal}{_BETWEEN}{of}{month}{_BETWEEN}{of}{years}", {(n, -k, y) for y in both}),
+        (
+            rf"{month}{_BETWEEN}(?:the\s+)?{ordinal}{_BETWEEN}(?:{year}|'{short})",
+            {(-k, n, y) for y in both},
+        ),
+        (rf"{year}{_BETWEEN}{month}{_BETWEEN}{ordinal}", {(day.year, -k, n)}),
+        (rf"{year}{_NUMERIC}{m}{_NUMERIC}{d}", {(day.year, k, n)}),
+        (rf"{year}\s?年\s?{m}\s?月\s?{d}\s?日?", {(day.year, k, n)}),
+        (rf"{d}{_NUMERIC}{m}{_NUMERIC}{years}", {(n, k, y) for y in both}),
+        (rf"{m}{_NUMERIC}{d}{_NUMERIC}{years}", {(k, n, y) for y in both}),
+        (f"(?:{'|'.join(compact)})", {(int(number),) for number in compact}),
     ]
 
 
-def _form(pattern: str, anchor: str, loose: str = "") -> Form:
+def _form(
+    pattern: str, anchor: str, loose: str = "", keys: frozenset[Key] = frozenset()
+) -> Form:
     """A date, without alternatives outside of brackets, must not begin or end inside a longer word or
     number; ISO date-times may follow with a T.
     """
@@ -121,4 +128,5 @@ def _form(pattern: str, anchor: str, loose: str = "") -> Form:
         alone=False,
         anchor=anchor,
         loose=loose,
+        keys=keys,
     )

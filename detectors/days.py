@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from detectors.dates import MONTHS
-
-Key = tuple[int, ...]
-"""The numbers of a written date in their order; a month's name is its number below zero."""
+from detectors.forms import Key
 
 _DAY = "[0-3]?[0-9](?:st|nd|rd|th|er|o)?"
 _TWO = "[0-9]{1,2}"
@@ -41,19 +39,6 @@ def patterns(days: Iterable[date]) -> list[str]:
         f" {_TWO} {{1,3}}{_TWO} {{1,4}}{year}{_END}",
         f" (?:{full}[0-9]{{4}}|[0-9]{{4}}{full}){_END}",
     ]
-
-
-def keys(day: date) -> set[Key]:
-    """Every key under which this day may be read."""
-    d, m, y, short = day.day, day.month, day.year, day.year % 100
-    found: set[Key] = {(y, m, d), (y, -m, d)}
-    for year in (y, short):
-        found |= {(d, m, year), (m, d, year), (d, -m, year), (-m, d, year)}
-    return (
-        found
-        | {(int(f"{y:04d}{m:02d}{d:02d}"),), (int(f"{d:02d}{m:02d}{y:04d}"),)}
-        | {(int(f"{m:02d}{d:02d}{y:04d}"),)}
-    )
 
 
 def key_before(words: bytes, start: int, end: int) -> Key | None:

@@ -86,14 +86,19 @@ class ExactIndex:
         ]
         alone = [hit for form in possible if form.alone for hit in _hits(form, folded)]
         names = [hit for hit in alone if hit[0].kind is SpanKind.PERSON]
-        parts = [hit for form in possible if not form.alone for hit in _hits(form, folded, names)]
+        parts = [
+            hit
+            for form in possible
+            if not form.alone and (alone or not form.is_part)
+            for hit in _hits(form, folded, names)
+        ]
         strong, weak, namesake = _weigh(text, alone, parts)
         spans = [_span(document, hit, Owner.SUBJECT) for hit in strong]
         for hit in weak:
             person = hit[0].kind is SpanKind.PERSON
             if hit[0].near is not None:
                 unsure = not _identified(strong)
-            elif person and not hit[0].alone and not strong:
+            elif hit[0].is_part and not strong:
                 continue  # a given name without the person is everybody's
             else:
                 unsure = not strong or (person and namesake)

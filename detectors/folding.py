@@ -3,7 +3,6 @@ code points.
 """
 
 import codecs
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,4 +144,7 @@ def digits_of(folded: str) -> str:
     """The digits of a folded text and nothing else, for a cheap look-up of numbers however they are
     written.
     """
-    return re.sub(r"[^0-9]+", "", folded)
+    return folded.encode("ascii", "ignore").translate(None, _NO_DIGITS).decode()
+
+
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))

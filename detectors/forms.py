@@ -21,6 +21,10 @@ def plain(piece: str) -> str:
     return "".join(c if c.isalnum() else " " for c in piece)
 
 
+Key = tuple[int, ...]
+"""The numbers of a written date in their order; a month's name is its number below zero."""
+
+
 @dataclass(frozen=True, repr=False)
 class Form:
     """One way to write one identifier.
@@ -35,10 +39,11 @@ class Form:
         titled: whether the match must begin with a capital in the original.
         loose: a regular expression that `folding.words` of a text with a match satisfies.
         solid: letters and digits in a row that `folding.words` of a text with a match contains once
-            its spaces are taken out. A form with neither of them nor `around` says nothing by itself, or
-            is a date.
+            its spaces are taken out.
+        keys: of a date: one of them is what each match reads as (`detectors.days`).
         around: pairs of words of `folding.words`; one of each match stands before one of `names.KEYS`, a few
-            words away at most, and the other right behind it.
+            words away at most, and the other right behind it. A form that has nothing of these four says
+            nothing by itself.
         apart: whether what is found are two places, before and behind the group "between" of the
             pattern.
         near: a word, and by how many letters at least one and at most so many the group "slip" of
@@ -55,6 +60,7 @@ class Form:
     titled: bool = False
     loose: str = ""
     solid: str = ""
+    keys: frozenset[Key] = frozenset()
     around: frozenset[tuple[str, str]] = frozenset()
     apart: bool = False
     near: tuple[str, int] | None = None
@@ -62,6 +68,11 @@ class Form:
     @cached_property
     def compiled(self) -> re.Pattern[str]:
         return re.compile(_literal_first(self.pattern))
+
+    @cached_property
+    def is_part(self) -> bool:
+        """Whether it is a part of a name, which says something beside the person only."""
+        return self.kind is SpanKind.PERSON and not self.alone and self.near is None
 
     def possible(self, folded: str, digits: str) -> bool:
         """Whether the anchor occurs; a form without one is always possible."""
@@ -90,14 +101,28 @@ class Form:
         )
 
 
+_HEAD = re.compile(
+    r"(?P<borders>(?:\(\?<!\[[^\])]+\]\))+)"
+    r"(?:(?P<one>[^\W_]+)|\(\?:(?P<several>[^\W_]+(?:\|[^\W_]+)*)\))(?P<times>[*+?{]?)"
+)
+
+
 def _literal_first(pattern: str) -> str:
-    """The same pattern, with the border before its first letters looked at behind them: `re` runs to a
-    letter quickly and to a border slowly.
+    """The same pattern, with the borders before its first letters looked at behind them: `re` runs to
+    letters quickly and to a border slowly.
     """
-    found = re.match(rf"{re.escape(LEFT)}([a-z0-9]+)([*+?{{]?)", pattern)
-    literal = found[1][: -1 if found[2] else None] if found else ""
-    border = f"{LEFT[:-1]}{literal})"
-    return f"{literal}{border}{pattern[len(LEFT) + len(literal) :]}" if literal else pattern
+    head = _HEAD.match(pattern)
+    if head is None or (head["several"] and head["times"]):
+        return pattern
+    literals = (head["several"] or head["one"]).split("|")
+    rest = pattern[head.start("times") :]
+    if head["times"]:  # it is for the last letter only
+        rest = literals[0][-1] + rest
+        literals = [literals[0][:-1]]
+    if not literals[0]:
+        return pattern
+    borders = head["borders"]
+    return f"(?:{'|'.join(one + borders.replace(')', f'{one})') for one in literals)}){rest}"
 
 
 def is_near(written: str, word: str, most: int) -> bool:

@@ -162,7 +162,7 @@ def is_bare(form: Form, text: str, start: int, end: int) -> bool:
     An honorific or a sentence beginning before it does not count: "Ms. Tolvik" is bare, "White
     House" is not.
     """
-    if form.alone or form.near is not None:
+    if not form.is_part:
         return True
     border = text[max(0, start - 1) : start] in (" ", "\t", "-")
     before = _WORD_BEFORE.search(text[max(0, start - 40) : start]) if border else None

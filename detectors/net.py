@@ -1,7 +1,5 @@
 """One net for many people: which of them each text may mention, in one pass over its bytes."""
 
-import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,11 +9,11 @@ from operator import not_
 from detectors import days
 from detectors.dates import read_date
 from detectors.folding import WIDEST, words
-from detectors.forms import Form, is_near
+from detectors.forms import Form, Key, is_near
 from detectors.names import KEYS
 from detectors.patterns import Patterns, RefusedError, TooManyError
 from domain.errors import Code, DetectionFailed
-from domain.records import IdentifierKind, SpanKind, Subject
+from domain.records import IdentifierKind, Subject
 
 Whose = list[tuple[int, int]]
 """Places of subjects in the list that the net was made for, each with the place of one of their forms."""
@@ -46,8 +44,7 @@ class Net:
     subjects: Sequence[Subject]
     forms: Sequence[Iterable[Form]]
     _whose: list[tuple[Whose, "_Slip | None"]] = field(default_factory=list, init=False)
-    _dates: dict[days.Key, set[int]] = field(default_factory=dict, init=False)
-    _dated: list[list[int]] = field(default_factory=list, init=False)
+    _dates: dict[Key, Whose] = field(default_factory=dict, init=False)
     _around: dict[bytes, dict[bytes, Whose]] = field(default_factory=dict, init=False)
     _always: list[set[int]] = field(default_factory=list, init=False)
 
@@ -57,7 +54,6 @@ class Net:
         slips: dict[tuple[str, tuple[str, int]], Whose] = {}
         for number, forms in enumerate(self.forms):
             self._always.append(set())
-            self._dated.append([])
             for place, form in enumerate(forms):
                 if form.near is not None:
                     slips.setdefault((form.loose, form.near), []).append((number, place))
@@ -70,16 +66,15 @@ class Net:
                     self._around.setdefault(behind.encode(), {}).setdefault(
                         before.encode(), []
                     ).append((number, place))
-                if not form.loose and not form.solid and not form.around:
-                    if form.kind is SpanKind.DATE:
-                        self._dated[-1].append(place)
-                    else:
-                        self._always[-1].add(place)
+                for key in form.keys:
+                    self._dates.setdefault(key, []).append((number, place))
+                if not (form.loose or form.solid or form.around or form.keys):
+                    self._always[-1].add(place)
         self._whose = [(several, None) for several in loose.values()]
         self._whose += [(several, _Slip(*key)) for key, several in slips.items()]
         self._reach = max((slip.reach for _, slip in self._whose if slip), default=0)
         written = [*loose, *(pattern for pattern, _ in slips)]
-        written += [*(KEYS if self._around else ()), *days.patterns(self._days())]
+        written += [*(KEYS if self._around else ()), *days.patterns(self._born())]
         self._first_of_days = len(self._whose) + len(KEYS) * bool(self._around)
         self._words = self._patterns(written, [several for several, _ in self._whose])
         self._numbers, self._mixed = (_Solid(alike, self._patterns) for alike in solid.values())
@@ -88,14 +83,11 @@ class Net:
             [f"[0-9](?: {{0,{_NUMBER_GAP}}}[0-9]){{{shortest - 1}}}"] if shortest else []
         )
 
-    def _days(self) -> Iterator[date]:
-        """Every birth date, with its keys noted."""
-        for number, subject in enumerate(self.subjects):
+    def _born(self) -> Iterator[date]:
+        """Every birth date."""
+        for subject in self.subjects:
             for value in subject.values(IdentifierKind.BIRTH_DATE):
-                for day in read_date(value):
-                    for key in days.keys(day):
-                        self._dates.setdefault(key, set()).add(number)
-                    yield day
+                yield from read_date(value)
 
     def _patterns(self, patterns: list[str], whose: list[Whose]) -> Patterns:
         try:
@@ -158,8 +150,8 @@ class Net:
             for pattern in patterns:
                 if pattern >= self._first_of_days:  # the last ones; the key is the same for all
                     key = days.key_before(folded, start, end)
-                    for subject in self._dates.get(key, ()) if key else ():
-                        found += [(start, subject, form) for form in self._dated[subject]]
+                    several = self._dates.get(key, []) if key else []
+                    found += [(start, subject, form) for subject, form in several]
                     break
                 if pattern >= len(self._whose):
                     several = self._names_around(folded, start, end)
@@ -218,12 +210,11 @@ class _Solid:
 
 def _numbered(folded: bytes, found: Iterable[Found]) -> Iterator[Found]:
     """The same with the places of the texts in place of their first bytes."""
-    ordered = sorted(found)
-    if not ordered:
-        return
-    borders = [match.end() for match in re.finditer(b"\0", folded)]
-    for start, subject, form in ordered:
-        yield bisect_right(borders, start), subject, form
+    place = last = 0
+    for start, subject, form in sorted(found):
+        place += folded.count(b"\0", last, start)
+        last = start
+        yield place, subject, form
 
 
 class _Slip:

@@ -72,7 +72,7 @@ def _phone(national: str, country: str) -> Form:
     if not national:
         return Form(SpanKind.PHONE, r"(?!)", 0.0)
     prefix = rf"(?:\(?{country}\)?{_GAP})?(?:\(?0\)?{_GAP})?\(?"
-    pattern = rf"(?<!\d)(?<!\d\.){prefix}{_GAP.join(national)}(?!\d)"
+    pattern = rf"(?=[(+0-9])(?<!\d)(?<!\d\.){prefix}{_GAP.join(national)}(?!\d)"
     alone = len(national) >= _SHORTEST_PHONE
     return Form(
         SpanKind.PHONE,

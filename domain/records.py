@@ -122,13 +122,14 @@ def merge_spans(spans: Iterable[SensitiveSpan]) -> list[SensitiveSpan]:
     """
     merged: list[SensitiveSpan] = []
     for group in _clusters(sorted(spans, key=_PLACE)):
-        if len(group) == 1:
-            merged += group
+        if len({span.owner for span in group}) == 1:
+            merged.append(_joined(group))
             continue
         kept: list[SensitiveSpan] = []
         for owner in (Owner.SUBJECT, Owner.UNCERTAIN, Owner.OTHER):
             taken = list(kept)
-            for span in _join([s for s in group if s.owner is owner]):
+            for cluster in _clusters([s for s in group if s.owner is owner]):
+                span = _joined(cluster)
                 kept.extend(outside(span, taken) if taken else (span,))
         merged.extend(sorted(kept, key=_PLACE))
     return merged
@@ -151,19 +152,17 @@ def _clusters(ordered: list[SensitiveSpan]) -> Iterator[list[SensitiveSpan]]:
         yield group
 
 
-def _join(ordered: list[SensitiveSpan]) -> list[SensitiveSpan]:
-    """Clusters of overlapping spans, each as one span."""
-    joined = []
-    for cluster in _clusters(ordered):
-        best = max(
-            cluster,
-            key=lambda s: (s.kind is not SpanKind.PERSON, s.confidence, s.end - s.start, s),
-        )
-        start, end = cluster[0].start, max(s.end for s in cluster)
-        if (start, end) != (best.start, best.end):
-            best = replace(best, start=start, end=end)
-        joined.append(best)
-    return joined
+def _joined(cluster: list[SensitiveSpan]) -> SensitiveSpan:
+    """Overlapping spans as one."""
+    if len(cluster) == 1:
+        return cluster[0]
+    best = max(
+        cluster, key=lambda s: (s.kind is not SpanKind.PERSON, s.confidence, s.end - s.start, s)
+    )
+    start, end = cluster[0].start, max(s.end for s in cluster)
+    if (start, end) == (best.start, best.end):
+        return best
+    return replace(best, start=start, end=end)
 
 
 def outside(span: SensitiveSpan, taken: list[SensitiveSpan]) -> list[SensitiveSpan]:
