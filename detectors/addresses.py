@@ -3,7 +3,7 @@
 import re
 
 from detectors.folding import fold
-from detectors.forms import Form
+from detectors.forms import HOLE, Form
 from domain.records import SpanKind
 
 _SAME: tuple[tuple[str, ...], ...] = (
@@ -116,22 +116,35 @@ def address_forms(value: str) -> list[Form]:
     if len(cores[0]) > 1 and not number.isdigit() and cores[0][-1].isdigit():
         number, street = cores[0][-1], cores[0][:-1]
 
-    def written(gap: str) -> str:
-        if not (number.isdigit() and street):
+    numbered = number.isdigit() and bool(street)
+
+    def written(gap: str, house: str) -> str:
+        if not numbered:
             return gap.join(map(_word, cores[0]))
         words = gap.join(map(_word, street))  # both "12 Harbour Lane" and "Harbour Lane 12"
-        return rf"(?:{number}{gap}{words}|{words}{gap}{number})"
+        return rf"(?:{house}{gap}{words}|{words}{gap}{house})"
 
-    core, loose = written(_GAP), f" {written(' +').replace(chr(92) + 's', ' ')} "
-    anchor = number if number.isdigit() else ""
+    def form(pattern: str, confidence: float, *, alone: bool) -> Form:
+        return Form(
+            SpanKind.ADDRESS,
+            rf"(?<![^\W_]){pattern}(?![^\W_])",
+            confidence,
+            alone,
+            anchor=number if number.isdigit() else "",
+            digits=True,
+            loose=f" {written(' +', HOLE).replace(chr(92) + 's', ' ')} ",
+            either=frozenset({number} if numbered else ()),
+        )
+
+    core = written(_GAP, number)
     if not rest:
-        return [_form(core, 0.9, anchor, loose, alone=True)]
+        return [form(core, 0.9, alone=True)]
     one_of = "(?:" + "|".join(sorted({_word(w) for w in rest}, key=len, reverse=True)) + ")"
     part = rf"{_FILLER}{one_of}(?![^\W_])"
     return [
-        _form(rf"(?:{part}{_GAP})*{core}(?:{_GAP}{part})+", 1.0, anchor, loose, alone=True),
-        _form(rf"(?:{part}{_GAP})+{core}", 1.0, anchor, loose, alone=True),
-        _form(core, 0.7, anchor, loose, alone=False),
+        form(rf"(?:{part}{_GAP})*{core}(?:{_GAP}{part})+", 1.0, alone=True),
+        form(rf"(?:{part}{_GAP})+{core}", 1.0, alone=True),
+        form(core, 0.7, alone=False),
     ]
 
 
@@ -155,15 +168,3 @@ def _word(word: str) -> str:
         return re.escape(word)
     ordered = sorted(spellings, key=lambda s: (-len(s), s))
     return "(?:" + "|".join(re.escape(s).replace("_", r"\s") for s in ordered) + ")"
-
-
-def _form(pattern: str, confidence: float, anchor: str, loose: str, *, alone: bool) -> Form:
-    return Form(
-        SpanKind.ADDRESS,
-        rf"(?<![^\W_]){pattern}(?![^\W_])",
-        confidence,
-        alone,
-        anchor,
-        digits=True,
-        loose=loose,
-    )

@@ -115,9 +115,7 @@ def _patterns(day: date) -> list[tuple[str, set[Key]]]:
     ]
 
 
-def _form(
-    pattern: str, anchor: str, loose: str = "", keys: frozenset[Key] = frozenset()
-) -> Form:
+def _form(pattern: str, anchor: str, loose: str = "", keys: frozenset[Key] = frozenset()) -> Form:
     """A date, without alternatives outside of brackets, must not begin or end inside a longer word or
     number; ISO date-times may follow with a T.
     """

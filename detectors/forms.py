@@ -16,6 +16,10 @@ LETTER = r"(?:[a-z]|[\x80-\xff]{2,4})"
 """One letter in the bytes of `folding.words`."""
 
 
+HOLE = "<>"
+"""Stands in `Form.loose` for one of `Form.either`."""
+
+
 def plain(piece: str) -> str:
     """A folded literal as `folding.words` shows it."""
     return "".join(c if c.isalnum() else " " for c in piece)
@@ -37,7 +41,9 @@ class Form:
         anchor: characters that every match contains; empty when there is no such literal.
         digits: whether the anchor is looked up among the digits of the text only.
         titled: whether the match must begin with a capital in the original.
-        loose: a regular expression that `folding.words` of a text with a match satisfies.
+        loose: a regular expression that `folding.words` of a text with a match satisfies, `HOLE` between
+            spaces in it where forms differ that are looked for together.
+        either: what may stand at the `HOLE`: words, or a pattern for a word that is nearly right.
         solid: letters and digits in a row that `folding.words` of a text with a match contains once
             its spaces are taken out.
         keys: of a date: one of them is what each match reads as (`detectors.days`).
@@ -59,6 +65,7 @@ class Form:
     digits: bool = False
     titled: bool = False
     loose: str = ""
+    either: frozenset[str] = frozenset()
     solid: str = ""
     keys: frozenset[Key] = frozenset()
     around: frozenset[tuple[str, str]] = frozenset()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from detectors.folding import fold
-from detectors.forms import LEFT, LETTER, RIGHT, Form, plain
+from detectors.forms import HOLE, LEFT, LETTER, RIGHT, Form, plain
 from detectors.people import STARTERS
 from domain.records import SpanKind
 
@@ -51,25 +51,37 @@ def name_forms(value: str) -> list[Form]:
     inner = optional + extra
     anchor = anchor_of(last[-1])
     initial = fold(first).text[0]
-    i, g, f = plain(initial), loosely(first), " +".join(map(loosely, last))
+    g, givens = _hole(first)
+    i, initials = _hole(initial) if initial.isalnum() else (plain(initial), frozenset[str]())
+    f = " +".join(map(loosely, last))
     between = "".join(rf"(?: +(?:{loosely(w)}|{plain(fold(w).text[0])}))?" for w in middles)
     between += "" if middles else rf"(?: +{LETTER})?"
     reverse = f" {f} +{g} "
     return [
         name_form(
-            rf"{given}{inner}{_SEPARATOR}{family}", 1.0, anchor, loose=f" {g}{between} +{f} "
+            rf"{given}{inner}{_SEPARATOR}{family}",
+            1.0,
+            anchor,
+            loose=f" {g}{between} +{f} ",
+            either=givens,
         ),
-        name_form(rf"{family}\s*,\s*{given}{inner}", 1.0, anchor, loose=reverse),
-        name_form(rf"{family}\s{{1,3}}{given}", 0.9, anchor, loose=reverse),
+        name_form(rf"{family}\s*,\s*{given}{inner}", 1.0, anchor, loose=reverse, either=givens),
+        name_form(rf"{family}\s{{1,3}}{given}", 0.9, anchor, loose=reverse, either=givens),
         name_form(
             rf"{initial}(?:\.\s?|\s)(?:[^\W\d_]\.\s?){{0,2}}{family}",
             0.6,
             anchor,
             titled=True,
             loose=rf" {i} +(?:{LETTER} +){{0,2}}{f} ",
+            either=initials,
         ),
         name_form(
-            rf"{family}\s*,\s*{initial}{RIGHT}\.?", 0.6, anchor, titled=True, loose=f" {f} +{i} "
+            rf"{family}\s*,\s*{initial}{RIGHT}\.?",
+            0.6,
+            anchor,
+            titled=True,
+            loose=f" {f} +{i} ",
+            either=initials,
         ),
         name_form(
             rf"{given}\s+{fold(last[0]).text[0]}\.", 0.5, anchor_of(first), alone=False, titled=True
@@ -88,7 +100,8 @@ def _fields(words: list[str], between: str) -> list[Form]:
     """
     first, middles, last = parts(words)
     given, family = spelt(first), _SEPARATOR.join(map(spelt, last))
-    g, f = loosely(first), " +".join(map(loosely, last))
+    g, givens = _hole(first)
+    f = " +".join(map(loosely, last))
     cells = "".join(rf"(?:{_CELL}(?:{_shortened(word)})?)?" for word in middles)
     cells += "" if middles else rf"(?:{_CELL}(?:[^\W\d_]\.?)?)?"
     middle = rf"(?:{_key('middle')}[^\W\d_]{{0,20}}\.?{_NEXT})?"
@@ -105,6 +118,7 @@ def _fields(words: list[str], between: str) -> list[Form]:
         replace(
             name_form(f"{one}(?P<between>{gap}){two}", 0.8, anchor, titled=True, loose=loose),
             apart=True,
+            either=givens,
         )
         for one, gap, two, loose in in_cells
     ] + [
@@ -212,6 +226,16 @@ def loosely(word: str) -> str:
     return _either(" ?".join(map(plain, pieces)) for pieces in _spellings(word))
 
 
+def _hole(word: str) -> tuple[str, frozenset[str]]:
+    """What stands for a word in `Form.loose`, and `Form.either`; none for a word in pieces."""
+    spellings = _spellings(word)
+    if all(
+        len(pieces) == 1 and pieces[0].isalnum() and len(pieces[0]) < 64 for pieces in spellings
+    ):
+        return HOLE, frozenset(piece for (piece,) in spellings)
+    return loosely(word), frozenset()
+
+
 def _spellings(word: str) -> list[list[str]]:
     """The spellings of a word, each as the pieces between its hyphens and apostrophes."""
     spellings = dict.fromkeys((fold(word).text, fold(word.translate(_TRANSCRIBED)).text))
@@ -242,6 +266,7 @@ def name_form(
     alone: bool = True,
     titled: bool = False,
     loose: str = "",
+    either: frozenset[str] = frozenset(),
 ) -> Form:
     return Form(
         SpanKind.PERSON,
@@ -252,4 +277,5 @@ def name_form(
         digits=False,
         titled=titled,
         loose=loose,
+        either=either,
     )

@@ -1,15 +1,18 @@
 """One net for many people: which of them each text may mention, in one pass over its bytes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import compress
 from operator import not_
 
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import extract_iter
+
 from detectors import days
 from detectors.dates import read_date
 from detectors.folding import WIDEST, words
-from detectors.forms import Form, Key, is_near
+from detectors.forms import HOLE, Form, Key
 from detectors.names import KEYS
 from detectors.patterns import Patterns, RefusedError, TooManyError
 from domain.errors import Code, DetectionFailed
@@ -23,6 +26,7 @@ Found = tuple[int, int, int]
 """A text, a subject and the place of a form. A text is named by its place, or by its first byte."""
 _NUMBER_GAP = 6  # separators between two digits of one number at most: see `numbers`
 _BESIDE = 4096  # bytes before and behind the key of a field in which the words of a name lie
+_LETTERS = 256  # of the words in the hole of one pattern
 _FEW, _MANY = 8, 256  # matches, and one more in so many bytes: with more, all texts are looked at
 
 
@@ -43,25 +47,24 @@ class Net:
 
     subjects: Sequence[Subject]
     forms: Sequence[Iterable[Form]]
-    _whose: list[tuple[Whose, "_Slip | None"]] = field(default_factory=list, init=False)
+    _asked: list["_Asked"] = field(default_factory=list, init=False)
     _dates: dict[Key, Whose] = field(default_factory=dict, init=False)
     _around: dict[bytes, dict[bytes, Whose]] = field(default_factory=dict, init=False)
     _always: list[set[int]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        loose: dict[str, Whose] = {}
+        asked: dict[tuple[str, int], dict[tuple[str, str], Whose]] = {}
         solid: dict[bool, dict[str, Whose]] = {True: {}, False: {}}
-        slips: dict[tuple[str, tuple[str, int]], Whose] = {}
         for number, forms in enumerate(self.forms):
             self._always.append(set())
             for place, form in enumerate(forms):
-                if form.near is not None:
-                    slips.setdefault((form.loose, form.near), []).append((number, place))
-                elif form.loose:
-                    loose.setdefault(form.loose, []).append((number, place))
+                for hole in (form.either or {""}) if form.loose else ():
+                    word, most = form.near or (hole, 0)
+                    alike = asked.setdefault((form.loose, most), {})
+                    alike.setdefault((hole, word), []).append((number, place))
                 if form.solid:
-                    alike = solid[form.solid.isdigit()]
-                    alike.setdefault(form.solid, []).append((number, place))
+                    row = solid[form.solid.isdigit()]
+                    row.setdefault(form.solid, []).append((number, place))
                 for before, behind in form.around:
                     self._around.setdefault(behind.encode(), {}).setdefault(
                         before.encode(), []
@@ -70,13 +73,14 @@ class Net:
                     self._dates.setdefault(key, []).append((number, place))
                 if not (form.loose or form.solid or form.around or form.keys):
                     self._always[-1].add(place)
-        self._whose = [(several, None) for several in loose.values()]
-        self._whose += [(several, _Slip(*key)) for key, several in slips.items()]
-        self._reach = max((slip.reach for _, slip in self._whose if slip), default=0)
-        written = [*loose, *(pattern for pattern, _ in slips)]
+        self._asked = [
+            _Asked(*key, some) for key, whose in asked.items() for some in _parted(whose)
+        ]
+        self._reach = max((one.reach for one in self._asked), default=0)
+        written = [one.pattern for one in self._asked]
         written += [*(KEYS if self._around else ()), *days.patterns(self._born())]
-        self._first_of_days = len(self._whose) + len(KEYS) * bool(self._around)
-        self._words = self._patterns(written, [several for several, _ in self._whose])
+        self._first_of_days = len(self._asked) + len(KEYS) * bool(self._around)
+        self._words = self._patterns(written, [one.whose for one in self._asked])
         self._numbers, self._mixed = (_Solid(alike, self._patterns) for alike in solid.values())
         shortest = min(map(len, solid[True]), default=0)
         self._long = Patterns(
@@ -153,16 +157,15 @@ class Net:
                     several = self._dates.get(key, []) if key else []
                     found += [(start, subject, form) for subject, form in several]
                     break
-                if pattern >= len(self._whose):
+                if pattern >= len(self._asked):
                     several = self._names_around(folded, start, end)
                     found += [(start, subject, form) for subject, form in several]
                     continue
-                several, slip = self._whose[pattern]
-                if slip and not before:
+                asked = self._asked[pattern]
+                if asked.reach and not before:
                     window = folded[max(start, end - self._reach) : end]
                     before = window.decode("utf-8", "ignore").split()
-                if slip is None or slip.among(before):
-                    found += [(start, subject, form) for subject, form in several]
+                found += [(start, subject, form) for subject, form in asked.among(before)]
         return found
 
     def _names_around(self, folded: bytes, start: int, end: int) -> Whose:
@@ -217,26 +220,54 @@ def _numbered(folded: bytes, found: Iterable[Found]) -> Iterator[Found]:
         yield place, subject, form
 
 
-class _Slip:
-    """A pattern with room for a word that is nearly right.
+class _Asked:
+    """A pattern, and whose it is; where it has a hole, by the word there, which is right or nearly so.
 
     Args:
         loose: the pattern.
-        near: the word, and by how many letters at most it may differ.
+        most: by how many letters at least one and at most so many the word must differ; 0 for none.
+        whose: by what the pattern has in the hole, and the right word; of one pair for no hole.
 
     """
 
-    def __init__(self, loose: str, near: tuple[str, int]) -> None:
-        self._word, self._most = near
-        self._low, self._high = len(self._word) - self._most, len(self._word) + self._most
-        self._gaps = loose.count(" ")
-        self.reach = len(loose.encode()) + 4 * self._high + WIDEST * self._gaps
-        """Bytes, of which no match has more."""
+    def __init__(self, loose: str, most: int, whose: Mapping[tuple[str, str], Whose]) -> None:
+        self.whose = [one for several in whose.values() for one in several]
+        self.pattern = loose.replace(HOLE, f"(?:{'|'.join(hole for hole, _ in whose)})")
+        self._by_word = {word: several for (_, word), several in whose.items()}
+        self._most, self._gaps = most, loose.count(" ")
+        lengths = sorted(map(len, self._by_word))
+        self._low, self._high = lengths[0] - most, lengths[-1] + most
+        sure = len(whose) == 1 and not most
+        self.reach = 0 if sure else 2 * len(loose.encode()) + WIDEST * self._gaps + 4 * self._high
+        """Bytes, of which no match has more; 0 where nobody has to look at them."""
 
-    def among(self, words: list[str]) -> bool:
-        """Whether it is one of the words before the end of a match."""
-        for written in words[-self._gaps :]:
-            fits = self._low <= len(written) <= self._high
-            if fits and is_near(written, self._word, self._most):
-                return True
-        return False
+    def among(self, words: list[str]) -> Whose:
+        """Those whose word is one of the words before the end of a match."""
+        if not self.reach:
+            return self.whose
+        near = set(words[-self._gaps :])
+        if not self._most:
+            return [one for word in near for one in self._by_word.get(word, ())]
+        return [
+            one
+            for written in near
+            if self._low <= len(written) <= self._high
+            for word, distance, _ in extract_iter(
+                written, self._by_word.keys(), scorer=OSA.distance, score_cutoff=self._most
+            )
+            if distance
+            for one in self._by_word[word]
+        ]
+
+
+def _parted(whose: Mapping[tuple[str, str], Whose]) -> Iterator[dict[tuple[str, str], Whose]]:
+    """Some words at a time: the matcher takes no pattern of any length."""
+    some: dict[tuple[str, str], Whose] = {}
+    letters = 0
+    for pair in sorted(whose):
+        letters += len(pair[1])
+        if some and letters > _LETTERS:
+            yield some
+            some, letters = {}, len(pair[1])
+        some[pair] = whose[pair]
+    yield some

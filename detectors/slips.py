@@ -1,7 +1,7 @@
 """Names with a slip of the pen: one letter wrong in one of their words, two in a long one."""
 
 from detectors.folding import fold
-from detectors.forms import LEFT, LETTER, RIGHT, Form
+from detectors.forms import HOLE, LEFT, LETTER, RIGHT, Form
 from detectors.names import anchor_of, loosely, parts, spelt, words_of
 from domain.records import SpanKind
 
@@ -33,11 +33,12 @@ def slip_forms(value: str) -> list[Form]:
         anchor = anchor_of(last[-1] if word is first else first)
         if word is first:
             written = (rf"{hole}{_INITIAL}{_GAP}{family}", rf"{family}{_COMMA}{hole}")
-            loose = (f" {h}{middle}{f} ", f" {f} {{1,4}}{h} ")
+            loose = (f" {HOLE}{middle}{f} ", f" {f} {{1,4}}{HOLE} ")
         else:
             written = (rf"{given}{_INITIAL}{_GAP}{before}{hole}", rf"{before}{hole}{_COMMA}{given}")
-            loose = (f" {g}{middle}{b}{h} ", f" {b}{h} {{1,4}}{g} ")
-        forms += [_form(p, q, word, most, anchor) for p, q in zip(written, loose, strict=True)]
+            loose = (f" {g}{middle}{b}{HOLE} ", f" {b}{HOLE} {{1,4}}{g} ")
+        near = fold(word).text, most
+        forms += [_form(p, q, h, near, anchor) for p, q in zip(written, loose, strict=True)]
     return forms
 
 
@@ -69,7 +70,7 @@ def _letters(count: int, most: int) -> str:
     return f"{LETTER}{{{max(0, count - most)},{count + most}}}"
 
 
-def _form(pattern: str, loose: str, word: str, most: int, anchor: str) -> Form:
+def _form(pattern: str, loose: str, hole: str, near: tuple[str, int], anchor: str) -> Form:
     return Form(
         SpanKind.PERSON,
         LEFT + pattern + RIGHT,
@@ -78,5 +79,6 @@ def _form(pattern: str, loose: str, word: str, most: int, anchor: str) -> Form:
         anchor=anchor,
         titled=True,
         loose=loose,
-        near=(fold(word).text, most),
+        either=frozenset({hole}),
+        near=near,
     )
