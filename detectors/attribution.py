@@ -34,7 +34,7 @@ def attribute(
     """
     text = document.text.reveal()
     own, found = sorted(subject_spans), list(found)
-    if not found and not any(_weak(span) for span in own):
+    if not found and not any(_weak(span) and span.owner is Owner.SUBJECT for span in own):
         return merge_spans(own)  # nothing to decide
     new = (f for f in found if not any(_belongs(f, s) for s in own))  # 1
     free = merge_spans(replace(f, owner=Owner.UNCERTAIN) for f in new)

@@ -175,10 +175,10 @@ def _add_parts(people: Cast, text: str, taken: Sequence[SensitiveSpan]) -> None:
     for match in WORD.finditer(text):
         word = match.group()
         word = word[:-2] if word.endswith(_POSSESSIVE) else word
-        place = (match.start(), match.start() + len(word))
         folded = word.lower() if word.isascii() else fold(word).text
         if len(word) < _SHORTEST or not people.knows(folded):
             continue
+        place = (match.start(), match.start() + len(word))
         covered = any(span.start <= place[0] < span.end for span in taken)
         if covered or people.mentions.touching(*place):
             continue

@@ -6,13 +6,10 @@ from datetime import date
 from itertools import compress
 from operator import not_
 
-from rapidfuzz.distance import OSA
-from rapidfuzz.process import extract_iter
-
 from detectors import days
 from detectors.dates import read_date
 from detectors.folding import WIDEST, words
-from detectors.forms import HOLE, Form, Key
+from detectors.forms import HOLE, Form, Key, is_near
 from detectors.names import KEYS
 from detectors.patterns import Patterns, RefusedError, TooManyError
 from domain.errors import Code, DetectionFailed
@@ -126,9 +123,9 @@ class Net:
         caught: dict[int, Caught] = {}
         easy = list(map(str.isascii, texts))
         for alike in (easy, list(map(not_, easy))):  # ASCII is folded faster when it stands alone
-            places = list(compress(range(len(texts)), alike))
-            folded = words(list(compress(texts, alike)))
-            for number, subject, form in self._found(folded):
+            found = list(self._found(words(list(compress(texts, alike)))))
+            places = list(compress(range(len(texts)), alike)) if found else []
+            for number, subject, form in found:
                 people = caught.setdefault(places[number], {})
                 if subject not in people:
                     people[subject] = set(self._always[subject])
@@ -252,11 +249,9 @@ class _Asked:
             one
             for written in near
             if self._low <= len(written) <= self._high
-            for word, distance, _ in extract_iter(
-                written, self._by_word.keys(), scorer=OSA.distance, score_cutoff=self._most
-            )
-            if distance
-            for one in self._by_word[word]
+            for word, several in self._by_word.items()
+            if abs(len(written) - len(word)) <= self._most and is_near(written, word, self._most)
+            for one in several
         ]
 
 

@@ -12,6 +12,7 @@ _GAP = r"(?:\\?[\s().\-/]){0,3}"
 _AT = r"\s?(?:\\?@|%40|[\[({]\s?at\s?[\])}])\s?"
 _DOT = r"(?:\\?\.|\s?[\[({]\s?dot\s?[\])}]\s?)"
 _LOCAL_DOT = _DOT.replace(r"\\?", r"\\*", 1)  # as many escapes as there are
+_TELLING = 8  # characters of the first part of an e-mail address, of which some are no letters
 _SHORTEST_PHONE = 7  # subscriber numbers shorter than this are ordinary numbers
 _SHORTEST_RECORD = 6  # shorter record numbers occur by chance
 
@@ -34,7 +35,8 @@ def email_forms(value: str) -> list[Form]:
     anchor = max(re.split(r"[^a-z0-9]+", local), key=len)
     names = " +(?:dot +)?".join(" +".join(plain(p).split()) for p in local.split("."))
     hosts = " +(?:dot +)?".join(" +".join(plain(p).split()) for p in domain.split("."))
-    loose = rf" {names} (?:[^\x00]* )?(?:40)?{hosts} "
+    telling = len(local) >= _TELLING and not local.isalpha()  # hardly ever without the host
+    loose = f" {names} " if telling else rf" {names} (?:[^\x00]* )?(?:40)?{hosts} "
     return [Form(SpanKind.EMAIL, pattern, 1.0, anchor=anchor, loose=loose)]
 
 

@@ -41,6 +41,9 @@ PEOPLE = [
         KINDS.BIRTH_DATE: "March 1987",
         KINDS.EMAIL: "b@x.org",
     },
+    {KINDS.NAME: "Zora Müller", KINDS.ADDRESS: "14 St. John Street, Bergen"},
+    {KINDS.NAME: "Bartholomew Feathersmith", KINDS.EMAIL: "bart.feathers@x.org"},
+    {KINDS.NAME: "Benjamin Featherstone", KINDS.BIRTH_DATE: "1987-04-03"},
 ]
 SUBJECTS = [
     Subject(f"er-{n}", tuple(Identifier(kind, Secret(value)) for kind, value in person.items()))
@@ -148,6 +151,29 @@ def test_numbers_are_caught_among_few_and_among_many_others(others):
         (others + 1, [3]),
         (others + 2, [1]),
     ]
+
+
+@pytest.mark.parametrize("count", [3, 120])
+def test_people_who_share_a_name_are_told_apart(count):
+    given = [f"{a}an{b}a" for a in "bdfhjklmnprst" for b in "bcdfgklmnt"][:count]
+    people = [
+        Subject(f"er-{n}", (Identifier(KINDS.NAME, Secret(f"{name.title()} Aske")),))
+        for n, name in enumerate(given)
+    ]
+    index = ExactIndex()
+    texts = [f"{name.upper()} Aske" for name in given] + [f"Aske, {name}" for name in given]
+    texts += [f"so {name[:-1]}u Aske" for name in given]
+    found = {}
+    for place, caught in index.net(people).catch(texts):
+        for n, forms in caught.items():
+            if index.find(document(texts[place]), people[n], forms):
+                found.setdefault(place, set()).add(n)
+    alone = {
+        place: {n for n, one in enumerate(people) if index.find(document(text), one)}
+        for place, text in enumerate(texts)
+    }
+    assert found == {place: who for place, who in alone.items() if who}
+    assert all(place % count in found[place] for place in range(2 * count))
 
 
 def test_an_identifier_that_no_pattern_takes_is_an_error_without_its_text():
