@@ -36,8 +36,13 @@ def bases(
 
     It is made from identifiers: keep it as secret as them.
     """
-    shared = _digest(_shared(detectors, text_field))
+    shared = made_with(detectors, text_field)
     return [_digest([shared, *_identifiers(subject)]).hex() for subject in subjects]
+
+
+def made_with(detectors: Mapping[str, Detector], text_field: str) -> bytes:
+    """SHA-256 over all of it but the subject: nobody's data is in it."""
+    return _digest(_shared(detectors, text_field))
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:

@@ -6,12 +6,13 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from detectors import columns, reading
+from detectors.memory import Looked
 from domain.errors import Code, RequestRejected
 from domain.records import Document
 from domain.secrecy import Secret
@@ -41,34 +42,55 @@ class Batch:
     Args:
         name: the file, as references write it.
         part: the rows.
+        looked: what was found in it already, where somebody has looked; see `detectors.looking.Batch`.
 
     """
 
-    def __init__(self, name: str, part: reading.Part) -> None:
-        self._name = name
-        self._part = part
+    def __init__(self, name: str, part: reading.Part, looked: Looked | None = None) -> None:
+        self.name = name
+        self.part = part
+        self.looked = looked
         self.count: int | None = None
         """How many texts there are, once they were asked for."""
-        self.corrupt: list[int] = []
-        """The numbers of the rows that cannot be read."""
+        self.corrupt: int = 0
+        """How many rows cannot be read."""
+        self.named: tuple[int, ...] = ()
+        """The numbers of the first of them."""
 
     @property
     def digest(self) -> bytes:
         """Batches with the same digest have the same texts."""
-        return self._part.digest()
+        return self.part.digest()
+
+    @property
+    def last(self) -> int:
+        """The number of the last row."""
+        return self.part.last
 
     def slices(self) -> Iterator[Slice]:
         """The texts one after the other, some at a time."""
-        count, corrupt = 0, []
-        for numbers, texts in self._part.rows():
+        count = corrupt = 0
+        named: list[int] = []
+        for numbers, texts in self.part.rows():
             read, kept = [text for text in texts if text is not None], numbers
             if len(read) < len(texts):
                 rows = list(zip(numbers, texts, strict=True))
-                corrupt += [number for number, text in rows if text is None]
+                broken = [number for number, text in rows if text is None]
+                corrupt += len(broken)
+                named += broken[: _NAMED - len(named)]
                 kept = [number for number, text in rows if text is not None]
-            yield Slice(self._name, kept, read)
+            yield Slice(self.name, kept, read)
             count += len(read)
-        self.count, self.corrupt = count, corrupt
+        self.count, self.corrupt, self.named = count, corrupt, tuple(named)
+
+
+class Piece(NamedTuple):
+    """What is read by itself: a stretch of a file, or a whole one. A reference; it holds no text."""
+
+    file: Path
+    name: str
+    size: int
+    stretch: reading.Stretch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +135,18 @@ class CorpusFiles:
         Raises `RequestRejected`: CORPUS_CORRUPT with the number of unreadable rows and the first
         ten of them, CORPUS_EMPTY when there is no document, CORPUS_UNREADABLE.
         """
+        whole = (Piece(file, self.name(file), 0) for file in self.files)
+        return self.counted(batch for piece in whole for batch in self.read(piece))
+
+    def counted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """All batches of this corpus, with the checks that `batches` promises at the end."""
         count = corrupt = 0
         named: list[str] = []
-        for file in self.files:
-            name = self.name(file)
-            for part in self._read(file, name):
-                batch = Batch(name, part)
-                yield batch
-                count += 1 if batch.count is None else batch.count
-                corrupt += len(batch.corrupt)
-                named += [f"{name}#{n}" for n in batch.corrupt[: _NAMED - len(named)]]
+        for batch in batches:
+            yield batch
+            count += 1 if batch.count is None else batch.count
+            corrupt += batch.corrupt
+            named += [f"{batch.name}#{n}" for n in batch.named[: _NAMED - len(named)]]
         if corrupt:
             more = f" and {corrupt - len(named)} more" if corrupt > len(named) else ""
             raise RequestRejected(
@@ -138,17 +162,34 @@ class CorpusFiles:
                 remedy="it holds no document; name the file or folder with the training text",
             )
 
-    def _read(self, file: Path, name: str) -> Iterator[reading.Part]:
-        """The rows of one file, with every way in which it cannot be read told by its name."""
+    def pieces(self) -> Iterator[Piece]:
+        """The same corpus in pieces that can be read apart from each other, in order.
+
+        Lines are cut into stretches; what is compressed, a table or one text is read as a whole. So is a file that
+        cannot be looked into: whoever reads it will say so.
+        """
+        for file in self.files:
+            name = self.name(file)
+            try:
+                if file.suffix in reading.JSONL:
+                    found = [Piece(file, name, s.size, s) for s in reading.stretches(file)]
+                else:
+                    found = [Piece(file, name, file.stat().st_size)]
+            except OSError:
+                found = [Piece(file, name, 0)]
+            yield from found
+
+    def read(self, piece: Piece) -> Iterator[Batch]:
+        """The batches of one piece, with every way in which it cannot be read told by its name."""
+        name = piece.name
         try:
-            yield from reading.read(file, self.text_field)
+            for part in reading.read(piece.file, self.text_field, piece.stretch):
+                yield Batch(name, part)
         except columns.NoTextColumnError:
             raise _unreadable(
                 f"corpus file {name}",
                 f"it has no column of text named {self.text_field}; set text_field in the catalogue",
             ) from None
-        except columns.ArrowBrokenError:
-            yield reading.unreadable()
         except reading.BrokenFileError as broken:
             raise RequestRejected(
                 Code.CORPUS_CORRUPT,

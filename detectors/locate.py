@@ -1,54 +1,14 @@
-"""Search a corpus for people: the exact index picks the documents, the other detectors look closer
-at those, and reviewers add what these leave open.
-"""
+"""Search a corpus for people, batch by batch, and put together what was found of each."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from itertools import islice
-from typing import NamedTuple, Protocol
 
-from detectors.attribution import attribute
-from detectors.broken import or_broken
-from detectors.exact import ExactIndex
+from detectors.looking import Batch, Documents, Searcher, Slice, documents_at, searcher
 from detectors.memory import Memory, Seen, Spans
-from detectors.net import Net
-from detectors.protocol import Case, Detector, Reviewer
-from detectors.reviewing import Look, reviewed
-from domain.errors import Code, RequestRejected
+from detectors.protocol import Detector
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
-
-
-class Slice(Protocol):
-    """Texts, each of which can be had as a document."""
-
-    @property
-    def texts(self) -> Sequence[str]: ...
-
-    def document(self, place: int) -> Document:
-        """One of them."""
-        ...
-
-
-class Batch(Protocol):
-    """Texts that are searched, and remembered, together."""
-
-    @property
-    def digest(self) -> bytes:
-        """Batches with the same digest have the same texts."""
-        ...
-
-    @property
-    def corrupt(self) -> Sequence[object]:
-        """What of it cannot be read, once the texts were asked for."""
-        ...
-
-    def slices(self) -> Iterable[Slice]:
-        """The texts one after the other, some at a time."""
-        ...
-
 
 SUBJECT_LABEL = "p0000"
 """`Passage.person` of the subject; neighbours count from p0001."""
@@ -114,10 +74,7 @@ def search(
         DetectionFailed: a detector broke.
 
     """
-    index = index_of(detectors.values(), subjects[0].request_ref if subjects else "")
-    reviewers = {name: d for name, d in detectors.items() if isinstance(d, Reviewer)}
-    closer = {n: d for n, d in detectors.items() if d is not index and n not in reviewers}
-    look = _Look(subjects, index, closer, reviewers)
+    look = searcher(subjects, detectors)
     count = 0
     finds = [_Finds() for _ in subjects]
 
@@ -136,18 +93,29 @@ def search(
     return [found.located(count) for found in finds]
 
 
-Documents = dict[int, Document]
-"""By place in a batch."""
-
-
 def _seen(
-    batch: Batch, look: "_Look", memories: Sequence[Memory], tell: Callable[[int], None]
+    batch: Batch, look: Searcher, memories: Sequence[Memory], tell: Callable[[int], None]
 ) -> tuple[list[Seen], Documents]:
     """What is in a batch of each person, and the documents it is in: what was known, and the rest
     looked up and remembered.
     """
-    if not memories:
-        return look.at(batch, range(len(look.subjects)), tell)
+    if memories:
+        seen, documents = _recalled(batch, look, memories, tell)
+    else:
+        seen, documents = look.at(batch, range(len(look.subjects)), tell)
+    missing = {
+        place
+        for one in seen
+        for place, spans in one.spans.items()
+        if any(span.owner is Owner.SUBJECT for span in spans)
+    } - documents.keys()
+    return seen, documents | (documents_at(batch, missing) if missing else {})
+
+
+def _recalled(
+    batch: Batch, look: Searcher, memories: Sequence[Memory], tell: Callable[[int], None]
+) -> tuple[list[Seen], Documents]:
+    """The same from the memories, which keep what they did not know."""
     digest = batch.digest
     known = dict(enumerate(memory.seen(digest) for memory in memories))
     new = [number for number, seen in known.items() if seen is None]
@@ -157,109 +125,7 @@ def _seen(
     if not batch.corrupt and seen[0].documents:
         for memory, one in zip(memories, seen, strict=True):
             memory.keep(digest, one)
-    missing = {
-        place
-        for one in seen
-        for place, spans in one.spans.items()
-        if any(span.owner is Owner.SUBJECT for span in spans)
-    } - documents.keys()
-    return seen, documents | (_documents(batch, missing) if missing else {})
-
-
-def _documents(batch: Batch, places: AbstractSet[int]) -> Documents:
-    """Some documents of a batch."""
-    found: Documents = {}
-    count = 0
-    for piece in batch.slices():
-        here = range(count, count + len(piece.texts))
-        found |= {place: piece.document(place - count) for place in places if place in here}
-        count += len(piece.texts)
-    return found
-
-
-def index_of(detectors: Iterable[Detector], request_ref: str = "") -> ExactIndex:
-    """The exact index among the detectors. Raises `RequestRejected` (DETECTOR_UNKNOWN)."""
-    for detector in detectors:
-        if isinstance(detector, ExactIndex):
-            return detector
-    raise RequestRejected(
-        Code.DETECTOR_UNKNOWN,
-        place="detectors",
-        remedy="name the detector exact among them: without it nothing says whose a finding is",
-        request_ref=request_ref,
-    )
-
-
-@dataclass(frozen=True, repr=False)
-class _Look:
-    """The search itself, for some people."""
-
-    subjects: Sequence[Subject]
-    index: ExactIndex
-    closer: Mapping[str, Detector]
-    reviewers: Mapping[str, Reviewer]
-
-    @cached_property
-    def net(self) -> Net:
-        """Made for the first batch that has to be looked at."""
-        return self.index.net(self.subjects)
-
-    def at(
-        self, batch: Batch, numbers: Sequence[int], tell: Callable[[int], None]
-    ) -> tuple[list[Seen], Documents]:
-        """What one batch holds of each of these subjects, and the documents it is in.
-
-        `tell` is called where reviewers take their time, with the number of documents behind.
-        """
-        wanted: dict[int, Spans] = {number: {} for number in numbers}
-        documents: Documents = {}
-        count = 0
-        for piece in batch.slices():
-            for look in reviewed(self._looks(piece, wanted.keys()), self.reviewers):
-                place = count + look.place
-                if look.case.found:
-                    wanted[look.number][place] = tuple(look.case.found)
-                    documents[place] = look.case.document
-                if self.reviewers:
-                    tell(place)
-            count += len(piece.texts)
-        return [Seen(count, spans) for spans in wanted.values()], documents
-
-    def _looks(self, piece: Slice, numbers: AbstractSet[int]) -> Iterator[Look]:
-        """What is found before reviewers come."""
-        for place, caught in self.net.catch(piece.texts):
-            document = piece.document(place)
-            for number in sorted(caught.keys() & numbers):
-                subject = self.subjects[number]
-                spans = self._in(document, subject, caught[number])
-                yield Look(place, number, Case(document, subject, spans))
-
-    def _in(
-        self, document: Document, subject: Subject, forms: AbstractSet[int]
-    ) -> list[SensitiveSpan]:
-        """One document: exact first; the others only where the subject is, and their findings
-        attributed.
-        """
-        own = find("exact", _Among(self.index, forms), document, subject)
-        if not any(span.owner is Owner.SUBJECT for span in own):
-            return own
-        found = [
-            span
-            for name, detector in self.closer.items()
-            for span in find(name, detector, document, subject)
-        ]
-        return attribute(document, own, found)
-
-
-@dataclass(frozen=True, repr=False)
-class _Among:
-    """The exact index, for the forms that may be in a document."""
-
-    index: ExactIndex
-    forms: AbstractSet[int]
-
-    def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
-        return self.index.find(document, subject, self.forms)
+    return seen, documents
 
 
 @dataclass
@@ -294,12 +160,18 @@ class _Finds:
         )
 
 
-class _AtHand(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class _AtHand:
     """Documents as a batch."""
 
     documents: Sequence[Document]
     texts: Sequence[str]
-    corrupt: tuple[()] = ()
+    corrupt: int = 0
+    looked: None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.texts)
 
     @property
     def digest(self) -> bytes:
@@ -325,15 +197,3 @@ def in_batches(documents: Iterable[Document]) -> Iterator[_AtHand]:
 
 
 _BATCH = 1000
-
-
-def find(
-    name: str, detector: Detector, document: Document, subject: Subject
-) -> list[SensitiveSpan]:
-    """`detector.find`, with every failure that is not ours turned into `DetectionFailed`."""
-    return or_broken(
-        partial(detector.find, document, subject),
-        place=f"detector {name} at {document.ref}",
-        remedy="the detector failed on this document; nothing was searched past it",
-        request_ref=subject.request_ref,
-    )

@@ -8,6 +8,8 @@ from domain.records import Owner, SensitiveSpan, SpanKind
 
 Spans = dict[int, tuple[SensitiveSpan, ...]]
 """By place in a batch."""
+Looked = dict[int, Spans]
+"""By the number of a person; what is in there names no document."""
 
 
 class Seen(NamedTuple):

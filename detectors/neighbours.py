@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from detectors.exact import ExactIndex
 from detectors.folding import digits_of, fold
-from detectors.locate import find
+from detectors.looking import find
 from detectors.people import PERSON_SCORE
 from detectors.people import people as names_in
 from detectors.protocol import Detector

@@ -1,6 +1,7 @@
 """One file of a corpus, plain or compressed, read part by part with constant memory."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ LONGEST = (
 )  # bytes of a line or text file, characters of a table's text: no document is longer
 PART = 1 << 23  # bytes of lines whose digest is remembered as one
 _BLOCK = 1 << 19  # bytes of lines that are parsed at once: what the processor's cache holds
+_LOOK = 1 << 16  # bytes in which the end of a line is looked for at once
 
 
 class Rows(NamedTuple):
@@ -44,6 +46,14 @@ class Part(Protocol):
     def digest(self) -> bytes:
         """SHA-256 of what they are parsed from; with the same digest, the same texts."""
         ...
+
+
+class Stretch(NamedTuple):
+    """One part of a file of plain lines: its first byte, its bytes, and the rows before it (0 where nobody counted)."""
+
+    start: int
+    size: int
+    before: int = 0
 
 
 class BrokenFileError(ValueError):
@@ -91,19 +101,24 @@ def created(file: Path) -> IO[bytes]:
     return stream
 
 
-def read(file: Path, field: str) -> Iterator[Part]:
-    """All rows of one file. A null text is an empty one.
+def read(file: Path, field: str, stretch: Stretch | None = None) -> Iterator[Part]:
+    """All rows of one file, or those of one stretch. A null text is an empty one.
 
-    Raises `BrokenFileError`, `TooLongError`, `columns.NoTextColumnError`,
-    `columns.ArrowBrokenError`, `OSError`.
+    Raises `BrokenFileError`, `TooLongError`, `columns.NoTextColumnError`, `OSError`.
     """
     if kind(file) in TABLES:
-        yield from _table(file, field)
+        try:
+            yield from _table(file, field)
+        except columns.ArrowBrokenError:
+            yield _Text(b"\xff")  # nobody can read it
         return
     if file.suffix in _PACKED and not file.stat().st_size:
         raise BrokenFileError(0)
     row = 0
     with opened(file) as stream:
+        if stretch is not None:
+            yield _stretch(stream, field, stretch)
+            return
         try:
             for part in _text(stream) if kind(file) == ".txt" else _lines(stream, field):
                 yield part
@@ -114,9 +129,44 @@ def read(file: Path, field: str) -> Iterator[Part]:
             raise
 
 
-def unreadable() -> Part:
-    """A file of which no row can be read."""
-    return _Text(b"\xff")
+def stretches(file: Path) -> Iterator[Stretch]:
+    """The parts of a file of plain lines where `read` cuts them, found by a look at each cut. Raises `OSError`."""
+    with file.open("rb") as stream:
+        start, size = 0, os.fstat(stream.fileno()).st_size
+        for low in range(0, size, PART):
+            high = min(low + PART, size)
+            cut = _last_line_end(stream, low, high)
+            if cut:
+                yield Stretch(start, cut - start)
+                start = cut
+            elif high - start > LONGEST:
+                break  # `read` will say that a row is too long
+        if start < size:
+            yield Stretch(start, size - start)
+
+
+def _last_line_end(stream: IO[bytes], low: int, high: int) -> int:
+    """Behind the last line break between two bytes; 0 for none."""
+    while low < high:
+        first = max(low, high - _LOOK)
+        stream.seek(first)
+        found = stream.read(high - first).rfind(b"\n") + 1
+        if found:
+            return first + found
+        high = first
+    return 0
+
+
+def _stretch(stream: IO[bytes], field: str, stretch: Stretch) -> Part:
+    """Raises `TooLongError`, and `OSError` where the file was cut short since."""
+    stream.seek(stretch.start)
+    content = stream.read(min(stretch.size, LONGEST + PART + 1))
+    line = content.find(b"\n")
+    if (len(content) if line < 0 else line) > LONGEST:
+        raise TooLongError(stretch.before + 1)
+    if len(content) < stretch.size:
+        raise OSError("the file is shorter than it was")
+    return _Lines(Lines(field), content, stretch.before)
 
 
 def _lines(stream: IO[bytes], field: str) -> Iterator[Part]:

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detectors.corpus import Batch
-from detectors.locate import in_batches, index_of, search
+from detectors.locate import in_batches, search
 from detectors.lookalikes import lookalike
+from detectors.looking import index_of
 from detectors.planting import Planted, plant
 from detectors.protocol import Detector, Reviewer
 from domain.intervals import rate

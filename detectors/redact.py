@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors import columns, reading
-from detectors.corpus import MANIFEST, CorpusFiles, open_corpus
+from detectors.corpus import MANIFEST, Batch, CorpusFiles, open_corpus
 from detectors.jsonl import NotARowError, decode, read_text, replace_spans
 from detectors.locate import search
 from detectors.protocol import Detector
@@ -100,10 +100,16 @@ def redact(
 
 
 def verify_redaction(
-    out: Path, text_field: str, subject: Subject, detectors: Mapping[str, Detector]
+    out: Path,
+    text_field: str,
+    subject: Subject,
+    detectors: Mapping[str, Detector],
+    batches: Iterable[Batch] | None = None,
 ) -> int:
     """Check the copy against its manifest and search it again; the number of the subject's spans
     left, which must be 0.
+
+    `batches` are those of the copy where workers have looked at them.
 
     Raises `EvidenceInvalid` when a file is not the one in the manifest.
     """
@@ -116,7 +122,8 @@ def verify_redaction(
             remedy="the files are not the ones it lists; write the copy again",
             request_ref=subject.request_ref,
         )
-    [left] = search(open_corpus(str(out), text_field).batches(), [subject], detectors)
+    read = open_corpus(str(out), text_field).batches() if batches is None else batches
+    [left] = search(read, [subject], detectors)
     return len(left.spans)
 
 

@@ -43,6 +43,8 @@ class Code(StrEnum):
     EXAMPLES_INVALID = "examples_invalid"
     DETECTOR_BROKE = "detector_broke"
     DETECTOR_UNKNOWN = "detector_unknown"
+    WORKER_FAILED = "worker_failed"
+    CLUSTER = "cluster"
     METHOD_UNKNOWN = "method_unknown"
     METHOD_INAPPLICABLE = "method_inapplicable"
     METHOD_DIVERGED = "method_diverged"

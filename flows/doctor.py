@@ -43,6 +43,7 @@ def examine() -> Iterator[Finding]:
         ("catalog", _catalog),
         ("annotator", _annotator),
         ("online selection", _online),
+        ("workers", _workers),
         ("corpora", _corpora),
         ("models", _models),
         ("database", _database),
@@ -138,6 +139,16 @@ def _catalog(settings: Settings) -> str:
 
     catalog = load_catalog(settings.catalog)
     return f"{len(catalog.corpora)} corpora, {len(catalog.models)} models"
+
+
+def _workers(settings: Settings) -> str:
+    from detectors.hands import Hands, crew
+    from detectors.shards import forget
+
+    if not settings.scheduler:
+        return f"{settings.workers} on this machine"
+    with crew(Hands(scheduler=settings.scheduler), forget) as workers:
+        return f"the scheduler answers; {workers.room()} pieces at once"
 
 
 def _corpora(settings: Settings) -> str:

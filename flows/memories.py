@@ -69,25 +69,32 @@ def _answers(learner: str) -> str:
 def recalled(
     stores: Stores, requests: Sequence[Request], detectors: Mapping[str, Detector], corpus: str
 ) -> Iterator[Memories]:
-    """The memories of a corpus, kept at the end whatever ends it.
-
-    A memory that was made with other identifiers, detectors or libraries is empty.
-    """
-    subjects = [request.subject for request in requests]
-    made_from = bases(detectors, subjects, stores.catalog.corpus(corpus).text_field)
-    memories = {
-        subject.request_ref: Memory.load(stores.vault.get(subject.request_ref, kind(corpus)), basis)
-        for subject, basis in zip(subjects, made_from, strict=True)
-    }
+    """The memories of a corpus, kept at the end whatever ends it."""
+    memories = remembered(stores, requests, detectors, corpus)
     kept = Memories(stores, corpus, memories, _learners(detectors) if len(requests) == 1 else {})
     for name, learner in kept.learners.items():
-        learned = stores.vault.get(subjects[0].request_ref, _answers(name))
+        learned = stores.vault.get(requests[0].subject.request_ref, _answers(name))
         if learned is not None:
             learner.resume(learned)
     try:
         yield kept
     finally:
         kept.keep()
+
+
+def remembered(
+    stores: Stores, requests: Sequence[Request], detectors: Mapping[str, Detector], corpus: str
+) -> dict[str, Memory]:
+    """The memories of a corpus as the vault has them, by reference.
+
+    One that was made with other identifiers, detectors or libraries is empty.
+    """
+    subjects = [request.subject for request in requests]
+    made_from = bases(detectors, subjects, stores.catalog.corpus(corpus).text_field)
+    return {
+        subject.request_ref: Memory.load(stores.vault.get(subject.request_ref, kind(corpus)), basis)
+        for subject, basis in zip(subjects, made_from, strict=True)
+    }
 
 
 def forget(stores: Stores, request: Request, detectors: Mapping[str, Detector]) -> None:

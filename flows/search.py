@@ -26,6 +26,7 @@ from flows.copies import Copies, require_same_shape
 from flows.intake import Request, load_request
 from flows.memories import recalled
 from flows.steps import step
+from flows.workers import hired
 
 
 @step("search_together", broken=DetectionFailed)
@@ -79,15 +80,18 @@ def search_corpus(
     """
     entry = stores.catalog.corpus(name)
     files = open_corpus(entry.path, entry.text_field)
-    with recalled(stores, requests, detectors, name) as memories:
+    with (
+        recalled(stores, requests, detectors, name) as memories,
+        hired(stores, requests, detectors, files, name) as batches,
+    ):
 
         def advance(done: int) -> None:
             progress.advance("locate", done)
             memories.keep_when_due()
 
         subjects = [request.subject for request in requests]
-        batches = files.batches() if texts is None else texts.watched(files.batches())
-        found = search(batches, subjects, detectors, advance, list(memories.of.values()))
+        watched = batches if texts is None else texts.watched(batches)
+        found = search(watched, subjects, detectors, advance, list(memories.of.values()))
     log("corpus_searched", corpus=name, documents=found[0].documents, count=len(requests))
     return found
 
@@ -180,7 +184,8 @@ def _redacted(bench: Bench, name: str, original: CorpusFiles, key: bytes) -> Red
     last = copies.current()
     if last is not None:
         base = open_corpus(str(last), original.text_field)
-        [found] = search(base.batches(), [bench.request.subject], bench.detectors)
+        with hired(bench.stores, [bench.request], bench.detectors, base) as batches:
+            [found] = search(batches, [bench.request.subject], bench.detectors)
         shapes = [
             (documents, {files.name(file) for file in files.files})
             for documents, files in (
@@ -192,7 +197,9 @@ def _redacted(bench: Bench, name: str, original: CorpusFiles, key: bytes) -> Red
         spans = found.spans
     out = copies.free(bench.ref)
     copy = redact(base, spans, out, bench.policy.redaction.mark, key)
-    left = verify_redaction(out, original.text_field, bench.request.subject, bench.detectors)
+    subject, written = bench.request.subject, open_corpus(str(out), original.text_field)
+    with hired(bench.stores, [bench.request], bench.detectors, written) as batches:
+        left = verify_redaction(out, written.text_field, subject, bench.detectors, batches)
     if left:
         raise DetectionFailed(
             Code.REDACTION_INCOMPLETE,

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import Code, RequestRejected
@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     master_key_file: Path = Path()
     signing_key_file: Path = Path()
     signing_key_passphrase: SecretStr | None = None
+    workers: int = Field(default=1, ge=1)  # processes that search; 1: this one alone
+    scheduler: str = ""  # of a Dask cluster whose workers search instead
 
     @model_validator(mode="before")
     @classmethod

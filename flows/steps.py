@@ -27,6 +27,9 @@ RETRY_SECONDS = (1.0, 5.0)
 """A service that did not answer gets two more chances; a held lease or a full disk does not go away in seconds."""
 
 
+_AWAY = frozenset({Code.DATABASE, Code.TRACKING, Code.CLUSTER})
+
+
 def step(
     name: str, broken: type[ErasureError]
 ) -> Callable[[Callable[Given, Result]], Task[Given, Result]]:
@@ -90,4 +93,4 @@ def _leave(error: ErasureError) -> NoReturn:
 
 def _did_not_answer(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, Unavailable) and error.code in (Code.DATABASE, Code.TRACKING)
+    return isinstance(error, Unavailable) and error.code in _AWAY

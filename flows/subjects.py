@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from detectors.corpus import open_corpus
 from detectors.exact import ExactIndex
-from detectors.locate import index_of
+from detectors.looking import index_of
 from detectors.neighbours import neighbours, ordinary
 from detectors.protocol import Reviewer
 from domain.errors import Code, RequestRejected

@@ -277,6 +277,28 @@ def _index(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, f
     }
 
 
+def _workers(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """The index for one person by no, one and two worker processes, side by side."""
+    documents, _everybody = people.lume(DATA)
+    path = OUT.with_name("bench-detect.jsonl")
+    megabytes = speed.write_lines(path, DATA, documents[:6], arguments.megabytes)
+    paces = speed.workers(path, megabytes, (0, 1, 2))
+    path.unlink()
+    print(
+        f"\n{megabytes:.0f} MB of JSON lines, one line of a hundred about one person; wall clock\n\n"
+        "| worker processes | candidates | seconds to the first batch | MB/s behind it | times one worker |"
+        "\n|---|---|---|---|---|"
+    )
+    for count, pace in paces.items():
+        ratio = pace["mb_s"] / paces[1]["mb_s"]
+        print(
+            f"| {count or 'none: in process'} | {pace['candidates']} | {pace['first_seconds']:.2f} "
+            f"| {pace['mb_s']:.0f} | {ratio:.2f} |"
+        )
+    report["throughput"]["workers"] = paces
+    return {}
+
+
 def _presidio(report: dict[str, Any], _: argparse.Namespace) -> dict[str, float]:
     """Presidio on LUME's documents beside its own engine."""
     documents, _everybody = people.lume(DATA)
@@ -307,6 +329,7 @@ PARTS: dict[str, Callable[[dict[str, Any], argparse.Namespace], dict[str, float]
     "recall": _recall,
     "online": _online,
     "index": _index,
+    "workers": _workers,
     "presidio": _presidio,
 }
 """Each prints its tables, adds to the report, and returns what the goals are about."""

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detectors.exact import ExactIndex
-from detectors.locate import find, in_batches, search
+from detectors.locate import in_batches, search
+from detectors.looking import find
 from detectors.presidio import PresidioDetector
 from detectors.protocol import Detector
 from domain.records import Identifier, IdentifierKind, SensitiveSpan, Subject

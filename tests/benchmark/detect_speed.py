@@ -12,15 +12,18 @@ from typing import Any
 
 import orjson
 
+from detectors import shards
 from detectors.corpus import open_corpus
 from detectors.exact import ExactIndex
+from detectors.hands import Hands, crew
 from detectors.locate import search
 from detectors.presidio import PresidioDetector
 from domain.records import Document, Identifier, IdentifierKind, Subject
 from domain.secrecy import Secret
+from tests.benchmark import detect_people
 from tests.benchmark.detect_people import Person
 from tests.benchmark.detect_pii import NOBODY, default_engine
-from tests.benchmark.lume import ordinary_pieces
+from tests.benchmark.lume import DATA, ordinary_pieces
 
 SHARE = 0.01  # of the lines mention the one person who is there
 ROUNDS, INDEX_ROUNDS = 3, 7
@@ -104,6 +107,43 @@ def index(path: Path, megabytes: float, subjects: Sequence[Subject]) -> Pace:
                 orjson.loads(line)
         parsing = min(parsing, time.process_time() - started)
     return Pace(len(subjects), megabytes, found, made, megabytes / best, megabytes / parsing)
+
+
+def equip() -> shards.Equipment:
+    """What each worker searches with."""
+    person = detect_people.lume(DATA)[1][0].subject("lume-0", *detect_people.KINDS.values())
+    return shards.Equipment([person], {"exact": ExactIndex()})
+
+
+def workers(path: Path, megabytes: float, counts: Sequence[int]) -> dict[int, dict[str, float]]:
+    """The same search by so many worker processes, taking turns: seconds until the first batch is done, and MB/s of the
+    wall clock behind it, best of `ROUNDS`. 0 workers: this process alone.
+    """
+    subjects, detectors, _ = equip()
+    files, made = open_corpus(str(path)), shards.made_with(detectors, "text")
+    paces: dict[int, dict[str, float]] = {
+        count: {"first_seconds": float("inf"), "mb_s": 0.0, "candidates": 0} for count in counts
+    }
+    for _ in range(ROUNDS):
+        for count, pace in paces.items():
+            done: list[float] = []
+            started = time.perf_counter()
+
+            def tell(_: int, done: list[float] = done) -> None:
+                done.append(time.perf_counter())
+
+            if count:
+                errand = shards.Errand(equip, (), "text", made)
+                with crew(Hands(count), shards.forget) as several:
+                    batches = shards.looked_at(files, errand, several)
+                    [found] = search(batches, subjects, detectors, tell)
+            else:
+                [found] = search(files.batches(), subjects, detectors, tell)
+            behind = megabytes * (len(done) - 1) / len(done)
+            pace["first_seconds"] = min(pace["first_seconds"], done[0] - started)
+            pace["mb_s"] = max(pace["mb_s"], behind / (done[-1] - done[0]))
+            pace["candidates"] = found.candidates
+    return paces
 
 
 def presidio(documents: Sequence[Document], model: str) -> dict[str, float]:
