@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -82,6 +82,18 @@ class Batch:
             yield Slice(self.name, kept, read)
             count += len(read)
         self.count, self.corrupt, self.named = count, corrupt, tuple(named)
+
+    def documents(self, places: Collection[int]) -> dict[int, Document]:
+        """Some of the texts by place. As few of the others as possible are parsed."""
+        if self.corrupt:  # a place tells no row then
+            texts = ((piece, at) for piece in self.slices() for at in range(len(piece.texts)))
+            held = enumerate(texts)
+            return {place: piece.document(at) for place, (piece, at) in held if place in places}
+        return {
+            place: Document(f"{self.name}#{number}", Secret(text))
+            for place, number, text in self.part.some(places)
+            if text is not None
+        }
 
 
 class Piece(NamedTuple):

@@ -1,11 +1,11 @@
 """Search a corpus for people, batch by batch, and put together what was found of each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from detectors.looking import Batch, Documents, Searcher, Slice, documents_at, searcher
+from detectors.looking import Batch, Documents, Searcher, Slice, searcher
 from detectors.memory import Memory, Seen, Spans
 from detectors.protocol import Detector
 from domain.records import Document, Owner, Passage, SensitiveSpan, Subject
@@ -109,7 +109,7 @@ def _seen(
         for place, spans in one.spans.items()
         if any(span.owner is Owner.SUBJECT for span in spans)
     } - documents.keys()
-    return seen, documents | (documents_at(batch, missing) if missing else {})
+    return seen, documents | (batch.documents(missing) if missing else {})
 
 
 def _recalled(
@@ -164,7 +164,7 @@ class _Finds:
 class _AtHand:
     """Documents as a batch."""
 
-    documents: Sequence[Document]
+    at_hand: Sequence[Document]
     texts: Sequence[str]
     corrupt: int = 0
     looked: None = None
@@ -181,7 +181,10 @@ class _AtHand:
         yield self
 
     def document(self, place: int) -> Document:
-        return self.documents[place]
+        return self.at_hand[place]
+
+    def documents(self, places: Collection[int]) -> Documents:
+        return {place: one for place, one in enumerate(self.at_hand) if place in places}
 
 
 def _measured(text: str) -> bytes:

@@ -18,6 +18,9 @@ from detectors.reviewing import Look, reviewed
 from domain.errors import Code, RequestRejected
 from domain.records import Document, Owner, SensitiveSpan, Subject
 
+Documents = dict[int, Document]
+"""By place in a batch."""
+
 
 class Slice(Protocol):
     """Texts, each of which can be had as a document."""
@@ -57,20 +60,9 @@ class Batch(Protocol):
         """The texts one after the other, some at a time."""
         ...
 
-
-Documents = dict[int, Document]
-"""By place in a batch."""
-
-
-def documents_at(batch: Batch, places: AbstractSet[int]) -> Documents:
-    """Some documents of a batch."""
-    found: Documents = {}
-    count = 0
-    for piece in batch.slices():
-        here = range(count, count + len(piece.texts))
-        found |= {place: piece.document(place - count) for place in places if place in here}
-        count += len(piece.texts)
-    return found
+    def documents(self, places: Collection[int]) -> Documents:
+        """Some of the texts."""
+        ...
 
 
 def index_of(detectors: Iterable[Detector], request_ref: str = "") -> ExactIndex:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -41,6 +41,10 @@ class Part(Protocol):
 
     def rows(self) -> Iterator[Rows]:
         """All of them, some at a time."""
+        ...
+
+    def some(self, places: Collection[int]) -> Iterator[tuple[int, int, str | None]]:
+        """Of the rows that hold something, those at these places from 0, with place and number."""
         ...
 
     def digest(self) -> bytes:
@@ -210,17 +214,36 @@ class _Lines:
             yield rows
         self._count = count
 
+    def some(self, places: Collection[int]) -> Iterator[tuple[int, int, str | None]]:
+        numbers, lines = _full_lines(self.content, self.before)[1:]
+        for place in sorted(places):
+            text = self.reader.texts(lines[place]) or [self.reader.text(lines[place])]
+            yield place, numbers[place], text[0]
+
     def _parsed(self, block: bytes, before: int) -> tuple[int, Rows]:
         """How many lines a block has, and the rows among them."""
         texts = self.reader.texts(block)
         if texts is not None:
             return len(texts), Rows(range(before + 1, before + len(texts) + 1), texts)
-        lines = block.removesuffix(b"\n").split(b"\n")
-        full = [(n, line) for n, line in enumerate(lines, start=before + 1) if line.strip()]
-        return len(lines), Rows([n for n, _ in full], [self.reader.text(line) for _, line in full])
+        count, numbers, full = _full_lines(block, before)
+        return count, Rows(numbers, list(map(self.reader.text, full)))
 
     def digest(self) -> bytes:
         return _digest(b"lines", self.content)
+
+
+def _full_lines(content: bytes, before: int) -> tuple[int, Sequence[int], list[bytes]]:
+    """How many lines there are; of those that hold something the numbers, and themselves."""
+    lines = content.removesuffix(b"\n").split(b"\n")
+    numbers: Sequence[int] = range(before + 1, before + len(lines) + 1)
+    full = list(filter(bytes.strip, lines))
+    if len(full) < len(lines):
+        numbers = [n for n, line in zip(numbers, lines, strict=True) if line.strip()]
+    return len(lines), numbers, full
+
+
+def _some(rows: Rows, places: Collection[int]) -> Iterator[tuple[int, int, str | None]]:
+    return ((place, rows.numbers[place], rows.texts[place]) for place in sorted(places))
 
 
 @dataclass(repr=False)
@@ -237,6 +260,9 @@ class _Text:
             yield Rows([1], [None])
         else:
             yield Rows([1], [text])
+
+    def some(self, places: Collection[int]) -> Iterator[tuple[int, int, str | None]]:
+        return _some(next(self.rows()), places)
 
     def digest(self) -> bytes:
         return _digest(b"text", self.content)
@@ -266,6 +292,9 @@ class _Cells:
 
     def rows(self) -> Iterator[Rows]:
         yield Rows(range(self.before + 1, self.last + 1), self.texts)
+
+    def some(self, places: Collection[int]) -> Iterator[tuple[int, int, str | None]]:
+        return _some(next(self.rows()), places)
 
     def digest(self) -> bytes:
         return _digest(b"cells", *(t.encode("utf-8", "surrogatepass") for t in self.texts))

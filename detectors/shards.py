@@ -5,7 +5,7 @@ and spans. Neither text nor identifiers travel, not even to a process of the sam
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -196,6 +196,9 @@ class _Part:
 
     def rows(self) -> Iterator[reading.Rows]:
         return self.again.part(self.number, self.found.digest).rows()
+
+    def some(self, places: Collection[int]) -> Iterator[tuple[int, int, str | None]]:
+        return self.again.part(self.number, self.found.digest).some(places)
 
     def digest(self) -> bytes:
         return self.found.digest

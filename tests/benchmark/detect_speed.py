@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -116,33 +117,33 @@ def equip() -> shards.Equipment:
 
 
 def workers(path: Path, megabytes: float, counts: Sequence[int]) -> dict[int, dict[str, float]]:
-    """The same search by so many worker processes, taking turns: seconds until the first batch is done, and MB/s of the
-    wall clock behind it, best of `ROUNDS`. 0 workers: this process alone.
+    """The same search by so many worker processes, which stay, taking turns; 0: by this process alone.
+
+    MB/s of the wall clock, best of `ROUNDS` behind a first one in which they get ready; and processor seconds of this
+    process, which no worker can take from it.
     """
     subjects, detectors, _ = equip()
     files, made = open_corpus(str(path)), shards.made_with(detectors, "text")
-    paces: dict[int, dict[str, float]] = {
-        count: {"first_seconds": float("inf"), "mb_s": 0.0, "candidates": 0} for count in counts
-    }
-    for _ in range(ROUNDS):
-        for count, pace in paces.items():
-            done: list[float] = []
-            started = time.perf_counter()
-
-            def tell(_: int, done: list[float] = done) -> None:
-                done.append(time.perf_counter())
-
-            if count:
-                errand = shards.Errand(equip, (), "text", made)
-                with crew(Hands(count), shards.forget) as several:
-                    batches = shards.looked_at(files, errand, several)
-                    [found] = search(batches, subjects, detectors, tell)
-            else:
-                [found] = search(files.batches(), subjects, detectors, tell)
-            behind = megabytes * (len(done) - 1) / len(done)
-            pace["first_seconds"] = min(pace["first_seconds"], done[0] - started)
-            pace["mb_s"] = max(pace["mb_s"], behind / (done[-1] - done[0]))
-            pace["candidates"] = found.candidates
+    errand = shards.Errand(equip, (), "text", made)
+    paces = {count: {"mb_s": 0.0, "own_seconds": float("inf"), "candidates": 0} for count in counts}
+    with ExitStack() as until_the_end:
+        crews = {
+            count: until_the_end.enter_context(crew(Hands(count), shards.forget))
+            for count in counts
+            if count
+        }
+        for turn in range(1 + ROUNDS):
+            for count, pace in paces.items():
+                started, own = time.perf_counter(), time.process_time()
+                batches = (
+                    shards.looked_at(files, errand, crews[count]) if count else files.batches()
+                )
+                [found] = search(batches, subjects, detectors)
+                if turn:
+                    seconds = time.perf_counter() - started
+                    pace["mb_s"] = max(pace["mb_s"], megabytes / seconds)
+                    pace["own_seconds"] = min(pace["own_seconds"], time.process_time() - own)
+                pace["candidates"] = found.candidates
     return paces
 
 

@@ -240,13 +240,14 @@ def test_what_memories_know_is_not_looked_at_again(tmp_path):
     assert len(read) > 20
 
 
-def test_a_worker_that_knows_more_than_this_process_makes_it_look_itself(tmp_path):
+@pytest.mark.parametrize("unknown", [0, 1, 2])
+def test_a_worker_that_knows_more_than_this_process_makes_it_look_itself(tmp_path, unknown):
     corpus = mixed(tmp_path / "corpus")
     memories = [Memory("b"), Memory("b")]
     ended(corpus.batches(), memories)
     names = [tmp_path / "one", tmp_path / "two"]
-    for name, memory in zip(names, memories, strict=True):
-        name.write_bytes(memory.dump())
+    for number, (name, memory) in enumerate(zip(names, memories, strict=True)):
+        name.write_bytes((Memory("b") if number < unknown else memory).dump())
     fresh = [Memory("b"), Memory("b")]
     known = looked_at(corpus, errand(equip, *names), Here())
     assert ended(known, fresh) == ended(corpus.batches())
