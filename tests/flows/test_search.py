@@ -18,6 +18,7 @@ from domain.records import Identifier, IdentifierKind
 from domain.secrecy import Secret
 from flows import build, desk, memories
 from flows.bench import Bench, Stores, open_stores
+from flows.doctor import examine
 from flows.intake import file_request, load_request, read_request
 from flows.lease import Leases
 from flows.search import keep_spans, locate_corpus, search_corpus, search_together
@@ -253,6 +254,17 @@ def test_another_detector_searches_again(filed, stores, looked):
     for regions, texts in ((("US",), 100), (("US",), 100), (("DE",), 200)):
         search_corpus(stores, wanted, {"exact": ExactIndex(regions)}, "letters")
         assert looked.texts == texts
+
+
+def test_the_doctor_says_who_searches(lethe_home, monkeypatch):
+    found = [next(f for f in examine() if f.check == "workers")]
+    monkeypatch.setenv("LETHE_WORKERS", "3")
+    found.append(next(f for f in examine() if f.check == "workers"))
+    monkeypatch.setenv("LETHE_SCHEDULER", "tcp://elsewhere:8786")
+    found.append(next(f for f in examine() if f.check == "workers"))
+    assert [f.ok for f in found] == [True, True, False]
+    assert [f.detail for f in found[:2]] == ["1 on this machine", "3 on this machine"]
+    assert "only encrypted" in found[2].detail
 
 
 def test_a_long_write_makes_the_next_one_late(filed, stores, monkeypatch):
