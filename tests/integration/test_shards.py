@@ -36,7 +36,7 @@ FILLER = "The ferry leaves at noon, and the tea was cold that year. " * 60
 BATCHES = 6  # of eight megabytes
 
 SCRIPT = """
-import json, multiprocessing, os, signal, sys
+import json, multiprocessing, os, signal, sys, time
 from detectors import shards
 from domain.errors import ErasureError
 from flows import build, memories, progress
@@ -63,6 +63,8 @@ def strike(step, done, total):
         print(json.dumps(sorted(workers)), flush=True)
         pid = os.getpid() if who == "this" else min(workers) if who == "worker" else int(who)
         os.kill(pid, signal.SIGKILL)
+        while who == "worker" and multiprocessing.active_children():  # the pool ends the others as well
+            time.sleep(0.01)
 
 shards.in_order = counted
 progress.watch(strike)
