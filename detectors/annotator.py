@@ -20,6 +20,7 @@ from detectors.endpoint import check_endpoint
 from detectors.protocol import Case
 from detectors.reviewing import pieces_outside
 from detectors.scoring import Scoring
+from detectors.served import Served
 from domain.errors import Code, DetectionFailed
 from domain.records import (
     Document,
@@ -41,10 +42,10 @@ class Annotator:
     """A language model's second look: what identifies the person without being an identifier.
 
     Args:
-        backend: `chat`, an OpenAI-compatible endpoint; or `scoring`, a small model in a folder that judges what has the
-            looks of something private.
+        backend: `chat`, an OpenAI-compatible endpoint; or `scoring`, a small model that judges what has the looks of
+            something private: in a folder, or behind `transformers serve` where there is an endpoint.
         model: its name at the endpoint, or its folder.
-        endpoint: base URL of `chat`. On another machine only where `remote` names its host.
+        endpoint: base URL of the server. On another machine only where `remote` names its host.
         remote: hosts to which documents may be sent.
         key_variable: the environment variable with the endpoint's key; empty for none.
         threshold: confidence from which a part is the subject's.
@@ -89,14 +90,12 @@ class Annotator:
             raise ValueError("0 <= overlap < window, and no context below 0")
         if min(self.threads, self.timeout, self.budget_tokens) <= 0:
             raise ValueError("threads, timeout and budget are above 0")
-        if self.backend == "chat":
-            check_endpoint(self.endpoint, self.remote)
-            chat = Chat(
-                self.endpoint, self.model, self.key_variable, self.timeout, self.budget_tokens
-            )
-            self._reader.append(chat)
-        else:
+        if self.backend == "scoring" and not self.endpoint:
             self._reader.append(Scoring(self.model))
+            return
+        check_endpoint(self.endpoint, self.remote)
+        chat = Chat(self.endpoint, self.model, self.key_variable, self.timeout, self.budget_tokens)
+        self._reader.append(chat if self.backend == "chat" else Served(chat))
 
     def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
         """What the model marks in one document of which nothing is known yet. Raises as `review`."""

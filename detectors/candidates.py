@@ -18,18 +18,22 @@ _BREAKS = frozenset(
 )
 """Words that no noun phrase runs across."""
 _LINKS = frozenset(
-    "of in on at to for from with by about near under over as into since until after before".split()
+    """
+    of in on at to for from with without by about near behind under over through against between during as into since
+    until after before
+    """.split()
 )
 _LEADING = _LINKS | frozenset("the a an his its their my our your also still just very".split())
 _WORD = re.compile(r"[^\W_](?:[\w'\u2019@.+-]*\w)?")
-_STOP = re.compile(r"[,;:!?()\[\]\"\n]|\.(?!\w)|\s[-\u2013\u2014]\s")
+_STOP = re.compile(r"[,;:!?()<>|\[\]\"\n]|\.(?!\w)|\s[-\u2013\u2014]\s")
 _NAMES = re.compile(rf"{CAPITALISED}(?: {CAPITALISED})*")
 _LONGEST = 6  # words of a phrase
 
 
 def candidates(text: str) -> list[Part]:
-    """Noun phrases, their pieces between prepositions, runs of capitalised words, and whatever has the shape of a
-    number, a date, an address or an e-mail address; sorted, overlapping. English.
+    """Noun phrases, their pieces between prepositions, both without their first word as well, which may be a verb; runs
+    of capitalised words, and whatever has the shape of a number, a date, an address or an e-mail address; sorted,
+    overlapping. English.
     """
     found = {(finding.start, finding.end) for finding in looks(text)}
     found.update(m.span() for m in _NAMES.finditer(text) if m.group() not in STARTERS)
@@ -54,9 +58,9 @@ def _phrases(text: str) -> Iterator[Part]:
             else:
                 piece.append(word)
         for words in [*pieces, piece]:
-            kept = _trimmed(words)
-            if 0 < len(kept) <= _LONGEST:
-                yield kept[0].start(), kept[-1].end()
+            for kept in (_trimmed(words), _trimmed(words[1:])):
+                if 0 < len(kept) <= _LONGEST:
+                    yield kept[0].start(), kept[-1].end()
 
 
 def _runs(text: str) -> Iterator[list[re.Match[str]]]:

@@ -1,5 +1,6 @@
 """The door to an OpenAI-compatible endpoint: both questions as chat completions with a JSON schema."""
 
+import json
 import logging
 import os
 import threading
@@ -66,6 +67,12 @@ class Chat:
         with self._lock:
             while self._clients:
                 self._clients.pop().close()
+
+    def posted(self, path: str, body: dict[str, Any]) -> Any:
+        """What the server answers to another kind of question, paid for. Raises `NoAnswerError`."""
+        booked = len(json.dumps(body)) // _BYTES_PER_TOKEN
+        self._book(booked)
+        return self._sent(lambda: self._client().post(path, cast_to=object, body=body))
 
     def _ask(self, task: str, question: str, name: str, schema: dict[str, Any]) -> str:
         """The content of one answer, paid for."""

@@ -11,7 +11,9 @@ from typing import Any
 from detectors.annotation import Judgement, NoAnswerError, Part
 from detectors.candidates import candidates, kind
 
-_VERSION = "1"  # of the question
+VERSION = "2"
+"""Of the question."""
+_NEAR = 32  # characters on either side of a part that are repeated in the question
 YES, NO = " yes", " no"
 _SHORT = 2  # letters of a word that is not a name by itself: "de", "al"
 _NO_MODEL = (
@@ -21,15 +23,25 @@ _NO_MODEL = (
 
 
 def question(person: Sequence[str], text: str, part: Part) -> str:
-    """The text with the part in brackets, and what is asked about it.
+    """The text, and what is asked about the part, which stands in brackets among the words near it.
 
     The person's names are all written SUBJECT: a small model need not learn to compare names.
     """
+    return disguised(person, text) + asked(person, text, part)
+
+
+def asked(person: Sequence[str], text: str, part: Part) -> str:
+    """What is asked behind the text. Several such questions may follow each other: none holds an answer."""
     start, end = part
+    first, last = max(0, start - _NEAR), min(len(text), end + _NEAR)
+    while 0 < first < start and not text[first - 1].isspace():
+        first += 1
+    while end < last < len(text) and not text[last].isspace():
+        last -= 1
     before, marked, behind = (
-        disguised(person, piece) for piece in (text[:start], text[start:end], text[end:])
+        disguised(person, piece) for piece in (text[first:start], text[start:end], text[end:last])
     )
-    return f"{before}[[{marked}]]{behind}\nIs the part in brackets private information about SUBJECT?\nAnswer:"
+    return f"\n\n{before}[[{marked}]]{behind}\nPrivate about SUBJECT:"
 
 
 def disguised(person: Sequence[str], text: str) -> str:
@@ -55,7 +67,7 @@ class Scoring:
 
     @property
     def identity(self) -> str:
-        return f"scoring {_VERSION} {self.model}"
+        return f"scoring {VERSION} {self.model}"
 
     def propose(self, person: Sequence[str], text: str) -> list[Part]:  # noqa: ARG002  as the protocol has it
         """Whatever might be private by its looks; the model is not asked."""
@@ -82,7 +94,7 @@ class Scoring:
         ends = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in (YES, NO)]
         room = getattr(model.config, "max_position_embeddings", 1 << 20) - max(map(len, ends))
         start = _fitting(tokenizer, room, person, text, part)
-        yes, no = (_log_likelihood(torch, model, start, end) for end in ends)
+        yes, no = _log_likelihoods(torch, model, start, ends)
         if not (math.isfinite(yes) and math.isfinite(no)):
             raise NoAnswerError("the model's likelihoods are not finite; name a sound model")
         return 1 / (1 + math.exp(min(700.0, no - yes)))
@@ -122,9 +134,22 @@ def _fitting(tokenizer: Any, room: int, person: Sequence[str], text: str, part: 
         reach //= 2
 
 
-def _log_likelihood(torch: Any, model: Any, start: list[int], end: list[int]) -> float:
-    """log P(end | start), in nats."""
-    ids = torch.tensor([start + end])  # [1, tokens]
+def _log_likelihoods(
+    torch: Any, model: Any, start: list[int], ends: Sequence[list[int]]
+) -> list[float]:
+    """log P(end | start) of each end, in nats; ends of one token share one forward pass."""
+    if all(len(end) == 1 for end in ends):
+        logits = _logits(torch, model, start)[-1].log_softmax(-1)  # [vocabulary]
+        return [float(logits[end[0]]) for end in ends]
+    logs = []
+    for end in ends:
+        logits = _logits(torch, model, start + end)[
+            len(start) - 1 : -1
+        ]  # [tokens of end, vocabulary]
+        logs.append(float(logits.log_softmax(-1)[range(len(end)), end].sum()))
+    return logs
+
+
+def _logits(torch: Any, model: Any, ids: list[int]) -> Any:
     with torch.inference_mode():
-        logits = model(ids).logits[0, len(start) - 1 : -1]  # [tokens of end, vocabulary]
-    return float(torch.log_softmax(logits.float(), -1)[range(len(end)), end].sum())
+        return model(torch.tensor([ids])).logits[0].float()  # [tokens, vocabulary]

@@ -97,7 +97,10 @@ def test_a_text_longer_than_the_model_reads_is_cut_around_the_part_and_never_the
 def test_the_persons_names_are_disguised_and_nobody_elses():
     names = ["Maren de Tolvik", "Mar"]
     asked = question(names, "Maren de Tolvik met Mar, Tolvik, Marenka and de Groot.", (16, 19))
-    assert asked.startswith("SUBJECT [[met]] SUBJECT, SUBJECT, Marenka and de Groot.\n")
+    assert asked == (
+        "SUBJECT met SUBJECT, SUBJECT, Marenka and de Groot.\n\n"
+        "SUBJECT [[met]] SUBJECT, SUBJECT, Marenka and de\nPrivate about SUBJECT:"
+    )
 
 
 @pytest.mark.parametrize("break_it", ["missing", "empty", "pickle"])
