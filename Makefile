@@ -13,7 +13,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lume methods methods-gpu exact attack-speed verdict-power bench-detect fairness ner clean
+.PHONY: setup demo test test-fast check lume methods methods-gpu exact attack-speed verdict-power bench-detect fairness ner annotator clean
 
 setup: $(READY)
 
@@ -67,6 +67,9 @@ fairness: $(READY)  ## shards of tiny classifiers by post-processing: errors and
 
 ner: $(READY)  ## train the embedded name finder again: detectors/names/ (a quarter of an hour)
 	$(PYTHON) -m detectors.ner
+
+annotator: $(READY)  ## train the annotator's own model on generated texts, and say how good it is: out/annotator/ (ten minutes)
+	$(PYTHON) -m flows.annotator_model
 
 clean:
 	rm -rf out build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -290,7 +290,7 @@ class Writer:
     def given_family(self) -> tuple[str, str]:
         """A given and a family name of one country."""
         if self.chance.random() < 0.06:
-            return self._made_up(), self._made_up()
+            return self.made_up(), self.made_up()
         given, family = self.chance.choice(self.people)
         return self.chance.choice(given), self.chance.choice(family)
 
@@ -363,7 +363,8 @@ class Writer:
             text += name
         return text, marks
 
-    def _made_up(self) -> str:
+    def made_up(self) -> str:
+        """A word of no language, with a capital."""
         return "".join(self.chance.choices(_SYLLABLES, k=self.chance.randint(2, 3))).capitalize()
 
 

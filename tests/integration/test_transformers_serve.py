@@ -16,9 +16,13 @@ import pytest
 
 from detectors import prompts
 from detectors.annotator import Annotator
+from detectors.exact import ExactIndex
+from detectors.locate import locate
+from detectors.scoring import Scoring
 from domain.errors import DetectionFailed
 from tests.detectors.conftest import document, person, shown
 from tests.detectors.serving import free_port
+from tests.detectors.taught import EPILEPSY, TEXTS, taught
 
 pytestmark = pytest.mark.integration
 
@@ -127,3 +131,20 @@ def test_a_model_behind_transformers_serve_is_asked_and_its_answers_are_checked(
         with pytest.raises(DetectionFailed) as caught:
             annotator.find(document(TEXT.replace("dentist", "surgeon")), person(name=NAMES[0]))
         assert "malformed twice" in caught.value.remedy
+
+
+def test_the_yes_or_no_of_a_small_model_comes_over_the_wire_as_sure_as_it_is_here(tmp_path):
+    folder = str(taught(tmp_path / "model"))
+    text, subject = TEXTS[1], person(name="Jon Aske")
+    with serve(Path(folder)) as endpoint:
+        there = Annotator("scoring", folder, endpoint=endpoint, timeout=60)
+        there.check()
+        searchers = {"exact": ExactIndex(), "annotator": there}
+        found = locate([document(text)], subject, searchers).spans
+    [span] = [span for span in found if span.detector == "annotator"]
+    assert text[span.start : span.end] == EPILEPSY
+    here = Scoring(folder).judge(("Jon Aske",), text, (span.start, span.end))
+    assert span.confidence == pytest.approx(here.score, abs=1e-4)
+    with pytest.raises(DetectionFailed) as caught:
+        locate([document(text.replace("late", "early"))], subject, searchers)
+    assert "cannot be reached" in caught.value.remedy
