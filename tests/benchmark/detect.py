@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from detectors import recall
+from detectors.annotationquality import best, quality
+from detectors.annotationtext import DEVELOPMENT
 from detectors.exact import ExactIndex
 from detectors.locate import Located, search
 from detectors.presidio import EMBEDDED, NAMES, PresidioDetector
 from domain.intervals import rate
 from domain.records import Document, IdentifierKind, Subject
+from tests.benchmark import detect_annotator as annotating
 from tests.benchmark import detect_mixed as mixed
 from tests.benchmark import detect_online as online
 from tests.benchmark import detect_people as people
@@ -54,6 +57,14 @@ def main() -> int:
     )
     parser.add_argument("--only", choices=PARTS, help="one part, written to a file of its own")
     parser.add_argument("--megabytes", type=float, default=64, help="of the file for the index")
+    parser.add_argument(
+        "--texts", type=int, default=200, help="of each set of frames for the annotator's model"
+    )
+    parser.add_argument("--every", type=int, default=5, help="so-maniest sentence it reads")
+    parser.add_argument("--asked", type=int, default=10, help="people it is tried on, each corpus")
+    parser.add_argument(
+        "--threshold", type=float, default=0.4, help="of its marks, where its own part is left out"
+    )
     arguments = parser.parse_args()
     if not (DATA / "pii").is_dir():
         sys.exit(
@@ -63,7 +74,8 @@ def main() -> int:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     out = OUT.with_stem(f"{OUT.stem}-{arguments.only}") if arguments.only else OUT
     report: dict[str, Any] = {
-        name: {} for name in ("pii", "lume", "tofu", "mixed", "recall", "online", "throughput")
+        name: {}
+        for name in ("pii", "lume", "tofu", "mixed", "recall", "online", "annotator", "throughput")
     }
     measured: dict[str, float] = {}
     for part in [arguments.only] if arguments.only else PARTS:
@@ -325,12 +337,87 @@ def _presidio(report: dict[str, Any], _: argparse.Namespace) -> dict[str, float]
     return {"times faster than BatchAnalyzerEngine": beside["blank"]["ratio"]}
 
 
+def _annotator(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """The annotator's own model on frames and words that it never learnt from."""
+    if not annotating.is_there():
+        return {}
+    asked = annotating.generated(arguments.texts)
+    threshold = best(asked[DEVELOPMENT])
+    print(
+        f"\nmarked from {threshold:.2f}, the threshold with the best F1 on the frames for development\n"
+    )
+    print(
+        "| frames | texts | private parts found | marked spans that are right | others' private parts touched |"
+    )
+    print("|---|---|---|---|---|")
+    found = {name: quality(several, threshold) for name, several in asked.items()}
+    for name, rates in found.items():
+        cells = " | ".join(
+            f"{e.value:.2f} ({e.low:.2f} to {e.high:.2f}) of {e.trials}" for e in rates
+        )
+        print(f"| {name} | {len(asked[name])} | {cells} |", flush=True)
+    report["annotator"] |= {"threshold": threshold} | {
+        name: {key: asdict(rate) for key, rate in rates._asdict().items()}
+        for name, rates in found.items()
+    }
+    return {}
+
+
+def _annotator_pii(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """What it adds to the embedded names on the labelled sentences."""
+    if not annotating.is_there():
+        return {}
+    rows = pii.sentences(DATA)[:: arguments.every]
+    threshold = report["annotator"].get("threshold", arguments.threshold)
+    scores = annotating.marks(rows, threshold)
+    print(
+        f"\n{len(rows)} sentences of data/pii, marked from {threshold:.2f}: precision / recall / F2\n"
+    )
+    print("| entity | labels | " + " | ".join(scores) + " |\n|---|---|" + "---|" * len(scores))
+    for entity in pii.ENTITIES:
+        several = [by[entity] for by in scores.values()]
+        cells = " | ".join(f"{s.precision:.2f} / {s.recall:.2f} / {s.f2:.2f}" for s in several)
+        if several[0].labels:
+            print(f"| {entity} | {several[0].labels} | {cells} |", flush=True)
+    report["annotator"]["pii"] = {
+        name: {e: {"precision": s.precision, "recall": s.recall, "f2": s.f2} for e, s in by.items()}
+        for name, by in scores.items()
+    }
+    return {}
+
+
+def _annotator_people(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """People who ask by name, without it and with it."""
+    if not annotating.is_there():
+        return {}
+    threshold = report["annotator"].get("threshold", arguments.threshold)
+    print(f"\nsearched by name, the annotator's marks from {threshold:.2f}\n")
+    print(
+        "| corpus | annotator | people | recall of labels | precision | others' labels touched | uncertain spans |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for corpus, read, labels in (
+        ("LUME", people.lume, lambda p: p.secrets),
+        ("TOFU", people.tofu, lambda p: p.names),
+    ):
+        documents, everybody = read(DATA)
+        asked = everybody[:: len(everybody) // arguments.asked][: arguments.asked]
+        ways = annotating.searched(documents, everybody, asked, labels, threshold)
+        for way, outcome in ways.items():
+            _row(corpus, way, outcome)
+        report["annotator"][corpus.lower()] = {way: asdict(o) for way, o in ways.items()}
+    return {}
+
+
 PARTS: dict[str, Callable[[dict[str, Any], argparse.Namespace], dict[str, float]]] = {
     "pii": _pii,
     "people": _people,
     "mixed": _mixed,
     "recall": _recall,
     "online": _online,
+    "annotator": _annotator,
+    "annotator-pii": _annotator_pii,
+    "annotator-people": _annotator_people,
     "index": _index,
     "workers": _workers,
     "presidio": _presidio,

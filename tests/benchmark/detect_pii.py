@@ -133,7 +133,7 @@ def measure(rows: Sequence[dict[str, Any]], find: Callable[[str], Found]) -> dic
     return {
         entity: Score(
             right[kind] / made[kind] if made[kind] else 0.0,
-            hit[entity] / labels[entity],
+            hit[entity] / labels[entity] if labels[entity] else 0.0,
             labels[entity],
         )
         for entity, kind in ENTITIES.items()
