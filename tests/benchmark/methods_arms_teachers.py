@@ -15,7 +15,7 @@ TAUGHT = (
         one_clean_teacher,
         {
             "shards": CLEAN,
-            "rate": 4e-3,
+            "rate": 2e-3,
             "steps": 600,
             "retain": 0.5,
             "forms": 8,
