@@ -163,9 +163,8 @@ class _Pool:
 
 def _attend(end: Connection) -> None:
     """Begin a worker, which ends when nobody holds the other side of the pipe any more."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the first process decides what an interruption means
+    # the first process decides what an interruption means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(end,), daemon=True).start()
 
 

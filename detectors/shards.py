@@ -129,13 +129,13 @@ def _together(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, ...]]:
 def _batches(files: CorpusFiles, crew: Crew, tasks: Iterable[Task]) -> Iterator[Batch]:
     rows = 0
     for task, answers in in_order(crew, look, tasks):
-        for piece, answer in zip(
-            task.pieces, answers, strict=False
-        ):  # behind a failure there are no more
+        # behind a failure there are no more answers
+        for piece, answer in zip(task.pieces, answers, strict=False):
+            here = piece
             if piece.stretch is not None:
                 rows = rows if piece.stretch.start else 0
-                piece = piece._replace(stretch=piece.stretch._replace(before=rows))  # noqa: PLW2901
-            yield from _found(files, piece, answer)
+                here = piece._replace(stretch=piece.stretch._replace(before=rows))
+            yield from _found(files, here, answer)
             rows += sum(found.rows for found in answer.found)
 
 
@@ -204,9 +204,8 @@ class _Part:
         return self.found.digest
 
 
-_BUSY = (
-    threading.Lock()
-)  # workers of a cluster may have several threads; detectors are made for one
+_BUSY = threading.Lock()
+"""Workers of a cluster may have several threads; detectors are made for one."""
 _READY: dict[Errand, "_Searching"] = {}
 
 

@@ -34,10 +34,8 @@ from unlearning.models import LanguageModel
 
 OUT = Path("out/annotator")
 _ASKED, _LONGEST = 10, 640  # questions about one text; tokens of a text with its questions
-_NEXT, _SHARE = (
-    0.3,
-    0.15,
-)  # weight of the next token beside the answers, and the share of tokens that is asked for it
+_NEXT = 0.3  # weight of the next token beside the answers
+_SHARE = 0.15  # of the tokens, which are asked for their next one
 _POOL = 8  # batches that are drawn at once, so that texts of like length come together
 _EVERY = 30.0  # seconds between two lines of progress
 
@@ -185,10 +183,8 @@ def losses(model: LanguageModel, batch: Sequence[Task]) -> tuple[Tensor, Tensor]
     ids = torch.tensor(rows, device=model.device)  # [texts, tokens]
     with torch.autocast(ids.device.type, torch.bfloat16):
         hidden = model.network.base_model(ids)[0]  # [texts, tokens, width]
-    hidden, head = (
-        hidden.float(),
-        model.network.get_output_embeddings().weight,
-    )  # [vocabulary, width]
+    hidden = hidden.float()
+    head = model.network.get_output_embeddings().weight  # [vocabulary, width]
     places = [(n, end, answer) for n, task in enumerate(batch) for end, answer in task.answers]
     texts, ends, right = (
         torch.tensor(column, device=ids.device) for column in zip(*places, strict=True)
