@@ -201,7 +201,7 @@ class _Cluster:
                 raise _unavailable("it has no worker; start some, and search again")
 
     def renew(self) -> None:
-        raise NotImplementedError("the scheduler does it")
+        """Nothing: its scheduler has others, and `result` says when it has none."""
 
     def _threads(self) -> int:
         if self._client.status != "running":

@@ -20,13 +20,11 @@ from flows import console, desk
 from tests.benchmark.lume import FORGET, OUT, RECIPE, read_people, request_of
 from tests.benchmark.methods_arms import options_of
 
-METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
-FITTED = {"relearning_ascent"}
-"""Not in the policy, but with defaults that were found on people like these (places 9 and 21)."""
-RECIPES = {"retrain": RECIPE}
-"""A retrained model is one that was trained as the model was."""
-RESULTS = Path("out/lume.json")
 Row = dict[str, Any]
+METHODS = ("anchor_distillation", "selective_ascent", "depn", "loo_ensemble")
+OWN: dict[str, Row] = {"relearning_ascent": {}, "retrain": RECIPE}
+"""Options for people like these: defaults that were found on them (places 9 and 21), and the model's own recipe."""
+RESULTS = Path("out/lume.json")
 
 
 def run(places: list[int], wanted: list[str] | None = None) -> None:
@@ -73,12 +71,10 @@ def run(places: list[int], wanted: list[str] | None = None) -> None:
 
 
 def _options(method: str, order: dict[str, Row]) -> Row:
-    """The policy's, the model's own recipe, the defaults, or the bench's where those are for large models."""
+    """The policy's; else those for people like these; else the bench's, for small models."""
     if method in order:
         return dict(order[method]["options"])
-    if method in RECIPES:
-        return RECIPES[method]
-    return {} if method in FITTED else options_of(method)
+    return OWN[method] if method in OWN else options_of(method)
 
 
 def _earlier(places: list[int]) -> tuple[dict[str, Row], list[Row]]:
