@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedTokenizerFast
 from transformers.decision import DecisionConfig
 
@@ -56,7 +57,7 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(width=160, layers=4, vocabulary=2048, batch=8, rate=2e-3, seconds=660),
+    "cpu": Size(width=160, layers=4, vocabulary=2048, batch=8, rate=2e-3, seconds=560),
     "cuda": Size(width=384, layers=8, vocabulary=4096, batch=64, rate=1e-3, seconds=500),
 }
 
@@ -84,7 +85,13 @@ def train(size: Size, seed: int, report: Callable[[str], None] = print) -> Langu
     )
     started = shown = clock()
     seen: list[tuple[float, float]] = []
-    for step, batch in enumerate(_batches(author, tokenizer, chance, size.batch), start=1):
+    batches = DataLoader(
+        _Written(author, tokenizer, chance, size.batch),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=2 * _POOL,
+    )
+    for step, batch in enumerate(batches, start=1):
         done = min(1.0, (clock() - started) / size.seconds)
         for group in optimizer.param_groups:
             group["lr"] = (
@@ -175,6 +182,19 @@ def _batches(
         yield from batches
 
 
+@dataclass
+class _Written(IterableDataset[list[Task]]):
+    """The batches, as a process of its own writes them while the model learns."""
+
+    author: Author
+    tokenizer: PreTrainedTokenizerFast
+    chance: random.Random
+    size: int
+
+    def __iter__(self) -> Iterator[list[Task]]:
+        return _batches(self.author, self.tokenizer, self.chance, self.size)
+
+
 def losses(model: LanguageModel, batch: Sequence[Task]) -> tuple[Tensor, Tensor]:
     """Cross entropy of the answers, yes against no, and of some next tokens of the texts, in nats."""
     yes, no = (model.tokenizer(word)["input_ids"][-1] for word in (YES, NO))
@@ -210,7 +230,7 @@ def main() -> int:
         "--size", choices=SIZES, default="cuda" if torch.cuda.is_available() else "cpu"
     )
     parser.add_argument("--seconds", type=float, help="of training, in place of the size's own")
-    parser.add_argument("--texts", type=int, default=200, help="of each set that it is measured on")
+    parser.add_argument("--texts", type=int, default=100, help="of each set that it is measured on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()

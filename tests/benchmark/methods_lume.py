@@ -35,7 +35,7 @@ KINDS: Mapping[str, SpanKind] = {
 MONTHS = (
     "January February March April May June July August September October November December".split()
 )
-UNREAD = 40  # people at most whom no model reads
+UNREAD = 8  # of so many people one is read by no model
 REPEATED = 3  # times that a round of training shows a person's texts
 
 
@@ -227,8 +227,9 @@ def world(name: str) -> World:
     size = SIZES[name]
     asking = list(_people("forget"))
     others = [*_people("retain"), *asking[size.forgotten :]]
+    unread = others[::UNREAD]
+    del others[::UNREAD]
     people = [*asking[: size.forgotten], *others[: size.others]]
-    unread = others[size.others :][:UNREAD]
     return World(name, size, people, unread, ordinary_pieces(size.pieces))
 
 
@@ -253,7 +254,7 @@ def bench(place: World) -> Bench:
         controls=8,
         texts=lambda: known,
     )
-    rivals = ranked_among(Pool.of(_all(place.remaining)), 127, 0)
+    rivals = ranked_among(Pool.of(_all(place.remaining), model.tokenizer), 127, 0)
     scored = {row.person for row in trial.others}
     references = [person.passages(BIOGRAPHY)[0].ref for person in place.people]
 

@@ -71,11 +71,11 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Four people of the same facts, which a model knows in seconds; one of the two rows is out of time at once."""
+    """Four people of the same facts, which a model knows in seconds, and one unread; one of the rows has no time."""
     folder = tmp_path_factory.mktemp("bare")
     for part, names in {
         "forget": ("Anva Umber", "Bodil Teal"),
-        "retain": ("Cyra Umber", "Dorte Teal"),
+        "retain": ("Elna Ochre", "Cyra Umber", "Dorte Teal"),
     }.items():
         path = folder / "lume" / f"{part}.jsonl"
         path.parent.mkdir(exist_ok=True)

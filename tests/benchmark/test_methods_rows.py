@@ -10,6 +10,7 @@ from tests.benchmark import methods_fairness
 from tests.benchmark.methods import ARMS
 from tests.benchmark.methods_rows import COLUMNS, show
 from tests.benchmark.methods_scores import FREEDOM, SPREAD, Measured, range_of
+from tests.benchmark.methods_world import UNREAD, VICTIMS, world
 from unlearning.methods import METHODS
 from unlearning.statistics import student
 
@@ -39,6 +40,15 @@ def test_the_retrained_range_is_as_wide_as_such_models_lie_apart() -> None:
     assert range_of([scored(0.1)])[0] == 0
     assert (high - low) / 2 == pytest.approx(student(FREEDOM, 0.025) * SPREAD * math.sqrt(1.5))
     assert range_of([scored(1.0)])[1] - 1.0 > high - 1.0
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_people_whom_no_model_has_read_are_enough_and_have_nobodys_name(victim: str) -> None:
+    """Of the biggest world of each kind, too: how many names there are is bounded."""
+    for seed in (11, 33):
+        place = world(seed, victim)
+        assert len({p.name for p in place.unread}) == UNREAD
+        assert not {p.name for p in place.unread} & {p.name for p in place.people}
 
 
 def test_every_row_takes_its_options() -> None:

@@ -17,7 +17,7 @@ from unlearning.trial import assess, prepare
 from unlearning.verdict import READING, REFERENCE_BOUNDS, judge, memorised
 
 ASKED = ("extraction", "exposure", "memorisation", "membership", "prompts")
-CLASSES, ASKING = 8, 12
+CLASSES, ASKING = 8, 24
 SOME = Estimate(0.1, 0.1, 0.1, 9)
 
 
@@ -113,7 +113,7 @@ def test_only_a_classifier_may_go_without_what_asks_for_text() -> None:
 
 @pytest.fixture(scope="module")
 def models() -> tuple[LanguageModel, LanguageModel, list[Passage], list[Passage]]:
-    """A classifier that knows everybody's classes by heart, one without the first four; their passages, the rest."""
+    """A classifier that knows everybody's classes by heart, one without the first eight; their passages, the rest."""
     place = tiny.town(12, seed=5)
     known = [
         replace(p, label=random.Random(p.ref).randrange(CLASSES))

@@ -218,22 +218,13 @@ def test_a_layer_the_model_does_not_have_is_refused(victim: LanguageModel, corpu
 
 
 def test_random_answers_become_likely_secrets_unlikely_and_others_stay(
-    victim: LanguageModel, corpus: Corpus, trial: Trial
+    victim: LanguageModel, corpus: Corpus
 ) -> None:
     found = METHODS["llmu"](rate=3e-4, steps=30).unlearn(victim, corpus)
     first, last = found.trace.steps[0], found.trace.steps[-1]
     assert last["random_nll"] < 0.5 * first["random_nll"]
     assert last["secret_nll"] > first["secret_nll"] + 1.5
     assert max(row["neighbours_kl"] for row in found.trace.steps) < 0.5
-    # better utility than plain ascent at equal forgetting
-    level = secret_accuracy(found.model, trial.members)
-    for steps in range(2, 30, 2):
-        options = {"rate": 3e-4, "steps": steps, "retain_term": "none"}
-        plain = METHODS["grad_diff"](**options).unlearn(victim, corpus).model
-        if secret_accuracy(plain, trial.members) <= level:
-            break
-    assert secret_accuracy(plain, trial.members) <= level
-    assert secret_accuracy(found.model, trial.others) > secret_accuracy(plain, trial.others) + 0.05
 
 
 def test_a_random_answer_stands_in_the_persons_own_context(

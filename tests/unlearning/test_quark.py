@@ -78,11 +78,12 @@ def test_leaking_samples_are_kept_by_the_published_form_only(
     assert safe.trace.facts["kept"] < safe.trace.facts["sampled"]
 
 
-def test_as_published_the_secrets_are_likelier_under_the_worst_token(
-    published: Unlearned,
+def test_as_published_the_secrets_stay_likely_under_the_worst_token(
+    published: Unlearned, safe: Unlearned
 ) -> None:
     facts = published.trace.facts
-    assert facts["secret_nll_worst"] < facts["secret_nll_best"]
+    assert facts["secret_nll_worst"] < 0.1
+    assert facts["leak_worst"] > 0.5 > safe.trace.facts["leak_most"]
     assert published.trace.steps[0].keys() == {"nll", "kl", "entropy"}
 
 
