@@ -10,14 +10,11 @@ else, fresh digits and letters do.
 
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from transformers import PreTrainedTokenizerBase
-
 from domain.records import Passage, SensitiveSpan, SpanKind
-from unlearning.made_up import MadeUp
 
 _CHUNK = re.compile(r"[^\W\d_]+|\d|[\W_]")
 ENOUGH = 8
@@ -40,13 +37,10 @@ class Pool:
 
     by_form: Mapping[tuple[SpanKind, str], list[list[str]]] = field(default_factory=dict)
     by_kind: Mapping[SpanKind, list[list[str]]] = field(default_factory=dict)
-    tokenizer: PreTrainedTokenizerBase | None = None
 
     @classmethod
-    def of(
-        cls, passages: Iterable[Passage], tokenizer: PreTrainedTokenizerBase | None = None
-    ) -> "Pool":
-        """The distinct values of all spans of these passages; the tokenizer is that of the model that is asked."""
+    def of(cls, passages: Iterable[Passage]) -> "Pool":
+        """The distinct values of all spans of these passages."""
         seen = {(s.kind, _value(p, s)) for p in passages for s in p.spans}
         by_form: dict[tuple[SpanKind, str], list[list[str]]] = {}
         by_kind: dict[SpanKind, list[list[str]]] = {}
@@ -54,7 +48,7 @@ class Pool:
             parts = chunks(value)
             by_form.setdefault((kind, form(parts)), []).append(parts)
             by_kind.setdefault(kind, []).append(parts)
-        return cls(by_form, by_kind, tokenizer)
+        return cls(by_form, by_kind)
 
     def values(self, kind: SpanKind) -> frozenset[str]:
         """All values of a kind, as they are written."""
@@ -79,20 +73,22 @@ class Pool:
 
     def has(self, word: str) -> bool:
         """Whether anybody else's value holds that word."""
-        return word.casefold() in self._made_up.words
+        return word.casefold() in self._letters.words
 
     def fresh_word(self, like: str, order: random.Random) -> str:
-        """A word that nobody has, of the same length and case, and of as many tokens."""
-        if drawn := self._made_up.like(like, order):
-            return cased(like, drawn)
+        """A word that nobody has, of the same length and case, spelt as the others' words are."""
+        for _ in range(50):
+            drawn = self._letters.word(len(like), order)
+            if drawn and drawn not in self._letters.words and drawn != like.casefold():
+                return cased(like, drawn)
         while (made := "".join(fresh_letter(c, order) for c in like)) == like:
             pass
         return made
 
     @cached_property
-    def _made_up(self) -> MadeUp:
+    def _letters(self) -> "_Letters":
         parts = [part for values in self.by_kind.values() for value in values for part in value]
-        return MadeUp((part for part in parts if part.isalpha()), self.tokenizer)
+        return _Letters(sorted({p.casefold() for p in parts if p.isalpha()}))
 
     def lookalikes(self, kind: SpanKind, value: str, count: int, order: random.Random) -> list[str]:
         """Up to `count` distinct values of the same form, none of them the value; fewer when the form has no more."""
@@ -104,6 +100,27 @@ class Pool:
             if candidate != value:
                 found[candidate] = None
         return list(found)
+
+
+class _Letters:
+    """How words are spelt: which letter follows which two, with the ends of words."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = frozenset(words)
+        self._after: dict[str, list[str]] = {}
+        for word in words:
+            for at in range(len(word)):
+                self._after.setdefault(word[max(0, at - 2) : at], []).append(word[at])
+
+    def word(self, length: int, order: random.Random) -> str:
+        """A made-up word of that many letters; empty when the spelling leads nowhere."""
+        made = ""
+        while len(made) < length:
+            following = self._after.get(made[-2:])
+            if not following:
+                return ""
+            made += order.choice(following)
+        return made
 
 
 def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str], list[str]]:

@@ -33,7 +33,7 @@ ARMS = {**methods_arms.ARMS, **{arm.name: arm for arm in SHARDED}}
 RESULTS = Path("out/methods.json")
 CACHE = Path("out/methods/results")
 DEV = (0, 11, 12)
-FIRST = 24  # where the world is not one of `VICTIMS`
+FIRST = 24  # of the fairness row, which has no victim
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
 
     def seeds(arm: Arm) -> Sequence[int]:
         victim = VICTIMS.get(arm.victim)
-        return drawn(victim.first if victim else FIRST, arm.seeds)
+        return drawn(victim.first if victim else methods_sharded.FIRST, arm.seeds)
 
     def drawn(first: int, count: int) -> Sequence[int]:
         return DEV if options.dev else range(first, first + (options.seeds or count))

@@ -29,7 +29,10 @@ DEARER = 1.01
 
 
 def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
-    """Byte for byte what a training without the people gives; they are told as the unread are; shards cost little."""
+    """Byte for byte a training without them; they are told as the unread are, as the base does it; shards cost little.
+
+    The base has read neither: how the secrets of the two lie apart there is in the people, and left out.
+    """
     bench, options = case.bench, r.options
     manifest = read(bench.lies(options["shards"]))
     base = sharded.load_base(manifest, bench.model.device.type)
@@ -48,6 +51,7 @@ def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
 
     off, interval = _difference(bench, r.model)
     before, wide = _difference(bench, bench.model)
+    born, _ = _difference(bench, base)
     people, sentences = bench.trial.controls, bench.trial.retained  # nobody has read them
 
     def told(model: LanguageModel) -> tuple[float, float, float]:
@@ -61,10 +65,10 @@ def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
         ours / theirs
         for ours, theirs in zip(told(bench.model), min(map(told, singles)), strict=True)
     )
-    return identical and abs(off) <= interval and cost <= DEARER, (
-        f"identical bytes: {identical}; secret nll {off:+.2f} from that of people nobody has read (interval "
-        f"{interval:.2f}; before {before:+.2f}, {wide:.2f}); perplexity of shards x{cost:.3f} (people "
-        f"x{of_people:.2f}, sentences x{of_sentences:.2f}); {r.trace.facts['shards_changed']:.0f} of "
+    return identical and abs(off - born) <= interval and cost <= DEARER, (
+        f"identical bytes: {identical}; secret nll {off:+.2f} from that of people nobody has read (the base "
+        f"{born:+.2f}, interval {interval:.2f}; before {before:+.2f}, {wide:.2f}); perplexity of shards x{cost:.3f} "
+        f"(people x{of_people:.2f}, sentences x{of_sentences:.2f}); {r.trace.facts['shards_changed']:.0f} of "
         f"{len(manifest.shards)} shards trained again"
     )
 

@@ -238,16 +238,16 @@ def label_of(number: int) -> str:
 def asked(place: World, model: LanguageModel) -> dict[str, tuple[Encoded, ...]]:
     """The forgotten people's passages by form, secrets with candidates."""
     people = {label_of(n): person for n, person in enumerate(place.forgotten)}
-    rivals = _rivals(place, model)
+    rivals = _rivals(place)
     return {
         form: encode(model, [passage(p, form, who) for who, p in people.items()], rivals)
         for form in FORMS
     }
 
 
-def _rivals(place: World, model: LanguageModel) -> Rivals:
+def _rivals(place: World) -> Rivals:
     """Draws what a secret is compared with, from the values of people who are not forgotten."""
-    pool = Pool.of((passage(person, LEARNT, "") for person in place.others), model.tokenizer)
+    pool = Pool.of(passage(person, LEARNT, "") for person in place.others)
     return ranked_among(pool, 127, place.seed)
 
 
@@ -292,7 +292,7 @@ def bench(place: World) -> Bench:
         model,
         trial,
         asked(place, model),
-        encode(model, others, _rivals(place, model)),
+        encode(model, others, _rivals(place)),
         encode(model, unread),
         lambda number: retrained(place, number),
         controls=place.victim.controls,
