@@ -6,8 +6,8 @@ Every town is two small models, one that knows the person and one trained again 
 second: a made-up person ought to look like them. Two ways to make words that nobody has: `letters`, as shipped, each
 following two others as in other people's words; and `pattern`, the true word's vowels and consonants drawn anew, those
 words kept whose number of tokens is nearest to the true word's. Beside it what is left of the person after
-`anchor_distillation` by its defaults. Bits and nats are the person's less the mean of the made-up people's; zero is what
-never seen should read.
+`anchor_distillation` by its defaults. Bits and nats are the person's less the mean of the made-up people's; zero is
+what never seen should read.
 """
 
 import argparse
