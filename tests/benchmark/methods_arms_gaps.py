@@ -20,7 +20,15 @@ _KGA, _EUL = "KGA (Wang 2023), every passage's gap", "EUL (Chen 2023), bounded, 
 
 GAPS = (
     Arm("kga", "kga", _KGA, _ALIGNED, aligned, _GAP),
-    Arm("eul", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="causal_later"),
+    Arm(
+        "eul",
+        "eul",
+        _EUL,
+        _COUNTS,
+        each_loss_counts,
+        {**_LAYERS, "steps": 800},
+        victim="causal_last",
+    ),
     Arm(
         "eul_published",
         "eul",

@@ -84,6 +84,7 @@ VICTIMS: Mapping[str, Victim] = {
     "causal": _CAUSAL,
     "causal_again": replace(_CAUSAL, first=36),
     "causal_later": replace(_CAUSAL, first=41),
+    "causal_last": replace(_CAUSAL, first=44),
     "masked": _MASKED,
     "wide": _WIDE,
     "wide_again": replace(_WIDE, first=36),
@@ -96,7 +97,7 @@ VICTIMS: Mapping[str, Victim] = {
     "classifier": _CLASSIFIER,
     "classifier_later": replace(_CLASSIFIER, first=27),
 }
-"""Those called "again" and "later" are for methods changed after their rows had been seen on the others' seeds."""
+"""Those called "again", "later" and "last" are for methods changed after their rows had been seen on the others' seeds."""
 UNREAD = 40
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
