@@ -97,7 +97,7 @@ VICTIMS: Mapping[str, Victim] = {
     "classifier": _CLASSIFIER,
     "classifier_later": replace(_CLASSIFIER, first=27),
 }
-"""Those called "again", "later" and "last" are for methods changed after their rows had been seen on the others' seeds."""
+"""Those called "again", "later", "last" are for methods changed after their rows had been seen on the others' seeds."""
 UNREAD = 40
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""
