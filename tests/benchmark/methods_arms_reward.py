@@ -19,6 +19,7 @@ REWARDED = (
         "Quark (Lu 2022), clean samples only",
         "leak at most 0.01 under every token and none, secrets at least 0.9 as unlikely as drawn digits",
         leaks_under_no_token,
-        {"rate": 1e-3, "rounds": 5, "steps": 30, "batch": 16},
+        {"rate": 1e-3, "rounds": 10, "steps": 30, "batch": 16},
+        victim="causal_last",
     ),
 )
