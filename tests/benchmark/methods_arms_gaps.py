@@ -7,6 +7,9 @@ _LAYERS = {"rate": 5e-3, "steps": 400, "samples": 768}
 _OF_T5 = {"rate": 5e-3, "steps": 600, "lora_rank": 16}
 _OF_CLASSES = {"rate": 1e-2, "steps": 400, "near": 0.7}
 _GAP = {"rate": 1e-3, "steps": 250}
+_GAP_OF_CLASSES = _GAP | {
+    "strangers": 8
+}  # of eight classes, one stranger in eight is right by chance
 _ALIGNED = (
     "the gap ends within 5 % of never-seen people's, whose gap is a retrained model's within a quarter; KL on others "
     "at most .05; helpers that do not know their sets are refused"
@@ -40,7 +43,15 @@ GAPS = (
     ),
     Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
     Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),
-    Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier"),
+    Arm(
+        "kga_classifier",
+        "kga",
+        _KGA,
+        _ALIGNED,
+        aligned,
+        _GAP_OF_CLASSES,
+        victim="classifier_later",
+    ),
     Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _OF_T5, victim="seq2seq_later"),
     Arm(
         "eul_classifier",
