@@ -43,15 +43,7 @@ GAPS = (
     ),
     Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
     Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),
-    Arm(
-        "kga_classifier",
-        "kga",
-        _KGA,
-        _ALIGNED,
-        aligned,
-        _GAP_OF_CLASSES,
-        victim="classifier_later",
-    ),
+    Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier"),
     Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _OF_T5, victim="seq2seq_later"),
     Arm(
         "eul_classifier",
