@@ -52,8 +52,16 @@ def disguised(person: Sequence[str], text: str) -> str:
     return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "SUBJECT", text) if names else text
 
 
+class ByLooks:
+    """Proposes without the model, which only judges."""
+
+    def propose(self, person: Sequence[str], text: str) -> list[Part]:  # noqa: ARG002  as the protocol has it
+        """Whatever might be private by its looks; the model is not asked."""
+        return candidates(text)
+
+
 @dataclass
-class Scoring:
+class Scoring(ByLooks):
     """Asks a model in a folder, on this machine.
 
     Args:
@@ -68,10 +76,6 @@ class Scoring:
     @property
     def identity(self) -> str:
         return f"scoring {VERSION} {self.model}"
-
-    def propose(self, person: Sequence[str], text: str) -> list[Part]:  # noqa: ARG002  as the protocol has it
-        """Whatever might be private by its looks; the model is not asked."""
-        return candidates(text)
 
     def judge(self, person: Sequence[str], text: str, part: Part) -> Judgement:
         """P(" yes") against P(" no") behind the question, as score."""

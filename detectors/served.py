@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectors.annotation import Judgement, MalformedError, Part
-from detectors.candidates import candidates, kind
+from detectors.candidates import kind
 from detectors.chat import Chat
-from detectors.scoring import VERSION, asked, disguised
+from detectors.scoring import VERSION, ByLooks, asked, disguised
 
 TEMPLATE = "{{ state }}{{ question.instructions }}"
 """What the server makes of a question: `scoring.question`, letter for letter."""
@@ -19,7 +19,7 @@ _NAME = "private"
 
 
 @dataclass
-class Served:
+class Served(ByLooks):
     """Asks a model behind `transformers serve`.
 
     Args:
@@ -32,10 +32,6 @@ class Served:
     @property
     def identity(self) -> str:
         return f"served {VERSION} {self.chat.endpoint} {self.chat.model}"
-
-    def propose(self, person: Sequence[str], text: str) -> list[Part]:  # noqa: ARG002  as the protocol has it
-        """Whatever might be private by its looks; the model is not asked."""
-        return candidates(text)
 
     def judge(self, person: Sequence[str], text: str, part: Part) -> Judgement:
         """P(yes) against P(no) behind the question, as score."""

@@ -45,7 +45,7 @@ _EVERY = 30.0  # seconds between two lines of progress
 class Size:
     """How large a model, and how it is trained: `batch` texts a step, `seconds` in all.
 
-    On a CPU the seconds are of processors, all threads together; on CUDA those of the clock.
+    On a CPU the seconds are of processors, all threads of this process together; on CUDA those of the clock.
     """
 
     width: int
@@ -86,7 +86,7 @@ def train(size: Size, seed: int, report: Callable[[str], None] = print) -> Langu
     started = shown = clock()
     seen: list[tuple[float, float]] = []
     batches = DataLoader(
-        _Written(author, tokenizer, chance, size.batch),
+        _Ahead(author, tokenizer, chance, size.batch),
         batch_size=None,
         num_workers=1,
         prefetch_factor=2 * _POOL,
@@ -183,7 +183,7 @@ def _batches(
 
 
 @dataclass
-class _Written(IterableDataset[list[Task]]):
+class _Ahead(IterableDataset[list[Task]]):
     """The batches, as a process of its own writes them while the model learns."""
 
     author: Author

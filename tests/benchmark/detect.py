@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from detectors import recall
-from detectors.annotationquality import best, quality
-from detectors.annotationtext import DEVELOPMENT
 from detectors.exact import ExactIndex
 from detectors.locate import Located, search
 from detectors.presidio import EMBEDDED, NAMES, PresidioDetector
@@ -151,7 +149,7 @@ def _people(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, 
         outcome = people.measure(
             everybody, asked, _searcher(documents, used), known, lambda p: p.secrets
         )
-        _row("LUME", label, outcome)
+        people.show("LUME", label, outcome)
         report["lume"][label] = asdict(outcome)
     report["lume"]["subject_recall"] = report["lume"]["everything"]["recall"]
     report["lume"]["others_touched"] = report["lume"]["everything"]["others_touched"]
@@ -160,7 +158,7 @@ def _people(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, 
         outcome = people.measure(
             everybody, everybody[:20], _searcher(documents, used), (), lambda p: p.names
         )
-        _row("TOFU", label, outcome)
+        people.show("TOFU", label, outcome)
         report["tofu"][label] = asdict(outcome)
     report["tofu"] |= {
         "subject_recall": outcome.recall,
@@ -188,14 +186,6 @@ def _searcher(documents: Sequence[Document], detectors: dict[str, Any]) -> Any:
         return search(in_batches(documents), subjects, detectors)
 
     return find
-
-
-def _row(corpus: str, label: str, outcome: people.Outcome) -> None:
-    print(
-        f"| {corpus} | {label} | {outcome.people} | {outcome.recall:.4f} | {outcome.precision:.4f} | "
-        f"{outcome.touched} ({outcome.others_touched:.4%}) | {outcome.uncertain} |",
-        flush=True,
-    )
 
 
 def _recall(report: dict[str, Any], _: argparse.Namespace) -> dict[str, float]:
@@ -341,87 +331,15 @@ def _presidio(report: dict[str, Any], _: argparse.Namespace) -> dict[str, float]
     return {"times faster than BatchAnalyzerEngine": beside["blank"]["ratio"]}
 
 
-def _annotator(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
-    """The annotator's own model on frames and words that it never learnt from."""
-    if not annotating.is_there():
-        return {}
-    asked = annotating.generated(arguments.texts)
-    threshold = best(asked[DEVELOPMENT])
-    print(
-        f"\nmarked from {threshold:.2f}, the threshold with the best F1 on the frames for development\n"
-    )
-    print(
-        "| frames | texts | private parts found | marked spans that are right | others' private parts touched |"
-    )
-    print("|---|---|---|---|---|")
-    found = {name: quality(several, threshold) for name, several in asked.items()}
-    for name, rates in found.items():
-        cells = " | ".join(
-            f"{e.value:.2f} ({e.low:.2f} to {e.high:.2f}) of {e.trials}" for e in rates
-        )
-        print(f"| {name} | {len(asked[name])} | {cells} |", flush=True)
-    report["annotator"] |= {"threshold": threshold} | {
-        name: {key: asdict(rate) for key, rate in rates._asdict().items()}
-        for name, rates in found.items()
-    }
-    return {}
-
-
-def _annotator_pii(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
-    """What it adds to the embedded names on the labelled sentences."""
-    if not annotating.is_there():
-        return {}
-    rows = pii.sentences(DATA)[:: arguments.every]
-    threshold = report["annotator"].get("threshold", arguments.threshold)
-    scores = annotating.marks(rows, threshold)
-    print(
-        f"\n{len(rows)} sentences of data/pii, marked from {threshold:.2f}: precision / recall / F2\n"
-    )
-    print("| entity | labels | " + " | ".join(scores) + " |\n|---|---|" + "---|" * len(scores))
-    for entity in pii.ENTITIES:
-        several = [by[entity] for by in scores.values()]
-        cells = " | ".join(f"{s.precision:.2f} / {s.recall:.2f} / {s.f2:.2f}" for s in several)
-        if several[0].labels:
-            print(f"| {entity} | {several[0].labels} | {cells} |", flush=True)
-    report["annotator"]["pii"] = {
-        name: {e: {"precision": s.precision, "recall": s.recall, "f2": s.f2} for e, s in by.items()}
-        for name, by in scores.items()
-    }
-    return {}
-
-
-def _annotator_people(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
-    """People who ask by name, without it and with it."""
-    if not annotating.is_there():
-        return {}
-    threshold = report["annotator"].get("threshold", arguments.threshold)
-    print(f"\nsearched by name, the annotator's marks from {threshold:.2f}\n")
-    print(
-        "| corpus | annotator | people | recall of labels | precision | others' labels touched | uncertain spans |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for corpus, read, labels in (
-        ("LUME", people.lume, lambda p: p.secrets),
-        ("TOFU", people.tofu, lambda p: p.names),
-    ):
-        documents, everybody = read(DATA)
-        asked = everybody[:: len(everybody) // arguments.asked][: arguments.asked]
-        ways = annotating.searched(documents, everybody, asked, labels, threshold)
-        for way, outcome in ways.items():
-            _row(corpus, way, outcome)
-        report["annotator"][corpus.lower()] = {way: asdict(o) for way, o in ways.items()}
-    return {}
-
-
 PARTS: dict[str, Callable[[dict[str, Any], argparse.Namespace], dict[str, float]]] = {
     "pii": _pii,
     "people": _people,
     "mixed": _mixed,
     "recall": _recall,
     "online": _online,
-    "annotator": _annotator,
-    "annotator-pii": _annotator_pii,
-    "annotator-people": _annotator_people,
+    "annotator": annotating.on_frames,
+    "annotator-pii": annotating.on_sentences,
+    "annotator-people": annotating.on_people,
     "index": _index,
     "workers": _workers,
     "presidio": _presidio,

@@ -1,10 +1,12 @@
 """The annotator's own model (`make annotator`): on generated texts that it never learnt from, and in the search."""
 
+import argparse
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from detectors.annotationquality import Asked, ask
+from detectors.annotationquality import Asked, ask, best, quality
 from detectors.annotationtext import DEVELOPMENT, HELD_OUT, Author
 from detectors.annotator import Annotator
 from detectors.exact import ExactIndex
@@ -16,6 +18,7 @@ from domain.records import Document, Identifier, IdentifierKind, Subject
 from domain.secrecy import Secret
 from tests.benchmark import detect_people as people
 from tests.benchmark import detect_pii as pii
+from tests.benchmark.lume import DATA
 
 MODEL = Path("out/annotator")
 ORDERS = ("annotator", "Assistant", "SYSTEM", "System:")
@@ -102,3 +105,75 @@ def searched(
         name: people.measure(everybody, asked, finder(detectors), (), labels)
         for name, detectors in ways.items()
     }
+
+
+def on_frames(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """The annotator's own model on frames and words that it never learnt from."""
+    if not is_there():
+        return {}
+    asked = generated(arguments.texts)
+    threshold = best(asked[DEVELOPMENT])
+    print(
+        f"\nmarked from {threshold:.2f}, the threshold with the best F1 on the frames for development\n"
+    )
+    print(
+        "| frames | texts | private parts found | marked spans that are right | others' private parts touched |"
+    )
+    print("|---|---|---|---|---|")
+    found = {name: quality(several, threshold) for name, several in asked.items()}
+    for name, rates in found.items():
+        cells = " | ".join(
+            f"{e.value:.2f} ({e.low:.2f} to {e.high:.2f}) of {e.trials}" for e in rates
+        )
+        print(f"| {name} | {len(asked[name])} | {cells} |", flush=True)
+    report["annotator"] |= {"threshold": threshold} | {
+        name: {key: asdict(rate) for key, rate in rates._asdict().items()}
+        for name, rates in found.items()
+    }
+    return {}
+
+
+def on_sentences(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """What it adds to the embedded names on the labelled sentences."""
+    if not is_there():
+        return {}
+    rows = pii.sentences(DATA)[:: arguments.every]
+    threshold = report["annotator"].get("threshold", arguments.threshold)
+    scores = marks(rows, threshold)
+    print(
+        f"\n{len(rows)} sentences of data/pii, marked from {threshold:.2f}: precision / recall / F2\n"
+    )
+    print("| entity | labels | " + " | ".join(scores) + " |\n|---|---|" + "---|" * len(scores))
+    for entity in pii.ENTITIES:
+        several = [by[entity] for by in scores.values()]
+        cells = " | ".join(f"{s.precision:.2f} / {s.recall:.2f} / {s.f2:.2f}" for s in several)
+        if several[0].labels:
+            print(f"| {entity} | {several[0].labels} | {cells} |", flush=True)
+    report["annotator"]["pii"] = {
+        name: {e: {"precision": s.precision, "recall": s.recall, "f2": s.f2} for e, s in by.items()}
+        for name, by in scores.items()
+    }
+    return {}
+
+
+def on_people(report: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """People who ask by name, without it and with it."""
+    if not is_there():
+        return {}
+    threshold = report["annotator"].get("threshold", arguments.threshold)
+    print(f"\nsearched by name, the annotator's marks from {threshold:.2f}\n")
+    print(
+        "| corpus | annotator | people | recall of labels | precision | others' labels touched | uncertain spans |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for corpus, read, labels in (
+        ("LUME", people.lume, lambda p: p.secrets),
+        ("TOFU", people.tofu, lambda p: p.names),
+    ):
+        documents, everybody = read(DATA)
+        asked = everybody[:: len(everybody) // arguments.asked][: arguments.asked]
+        ways = searched(documents, everybody, asked, labels, threshold)
+        for way, outcome in ways.items():
+            people.show(corpus, way, outcome)
+        report["annotator"][corpus.lower()] = {way: asdict(o) for way, o in ways.items()}
+    return {}

@@ -186,3 +186,12 @@ def measure(
 
 def _touches(mine: Mapping[str, list[tuple[int, int]]], ref: str, start: int, end: int) -> bool:
     return any(a < end and start < b for a, b in mine.get(ref, ()))
+
+
+def show(corpus: str, label: str, outcome: Outcome) -> None:
+    """A row of the table."""
+    print(
+        f"| {corpus} | {label} | {outcome.people} | {outcome.recall:.4f} | {outcome.precision:.4f} | "
+        f"{outcome.touched} ({outcome.others_touched:.4%}) | {outcome.uncertain} |",
+        flush=True,
+    )

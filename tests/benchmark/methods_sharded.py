@@ -22,10 +22,9 @@ from unlearning.manifest import MODEL
 from unlearning.models import LanguageModel
 from unlearning.trial import prepare
 
-VICTIM, FIRST = (
-    "shards",
-    27,
-)  # and the first of its seeds, since its relation had been seen on those before
+VICTIM = "shards"
+FIRST = 27
+"""Of its seeds; the row had been seen on those before when its relation was changed."""
 FORGOTTEN, SHARDS = 6, 8
 FORMS = ("card", "letter", "parcels")
 TRAINED, KEY = "trained", "key"

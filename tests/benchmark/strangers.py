@@ -29,8 +29,8 @@ from unlearning.models import LanguageModel
 from unlearning.trial import Trial, assess, prepare
 
 RESULTS = Path("out/strangers.json")
-ATTACKS_USED = ("extraction", "exposure", "membership")
 _DRAWN, _KEPT = 2000, 100
+"""Words by pattern that are drawn, and those of the nearest number of tokens of which one is taken."""
 Row = dict[str, float]
 
 
@@ -67,7 +67,7 @@ def town(number: int) -> dict[str, dict[str, Row]]:
     """By way and model, what the person has more than the made-up people."""
     place = tiny.town(seed=100 + number)
     victim = tiny.victim(place, steps=STEPS, seed=number)
-    models = {"retrained": retrained(victim, place, 1000 + number)}
+    again = retrained(victim, place, 1000 + number)
     person = tiny.passages(place.known[0], "p0")
     others = [p for n, x in enumerate(place.known[1:], 1) for p in tiny.passages(x, f"p{n}")]
     sentences = tiny.sentences(place)
@@ -79,13 +79,15 @@ def town(number: int) -> dict[str, dict[str, Row]]:
             )
             unlearned = METHODS["anchor_distillation"]().unlearn(victim, trial.corpus).model
         found[way] = {
-            name: _gaps(model, trial) for name, model in {**models, "method": unlearned}.items()
+            name: _gaps(model, trial)
+            for name, model in {"retrained": again, "method": unlearned}.items()
         }
     return found
 
 
 def _gaps(model: LanguageModel, trial: Trial) -> Row:
-    tried = {name: ATTACKS[name]() for name in ATTACKS_USED}
+    """The person's numbers less the made-up people's mean, or less the end of their range."""
+    tried = {name: ATTACKS[name]() for name in ("exposure", "membership")}
     seen = assess(model, "0" * 64, trial, tried)
     scores = {score.metric: score for result in seen.attacks for score in result.scores}
     found = {
@@ -120,6 +122,7 @@ def main() -> None:
             )
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(towns, indent=2) + "\n")
+    print(f"\nwritten to {RESULTS}")
 
 
 if __name__ == "__main__":
