@@ -119,7 +119,9 @@ class _Run:
             return model
 
         model = load(options.model)
-        rivals = ranked_among(Pool.of(groups["--control"]), CANDIDATES, options.seed)
+        rivals = ranked_among(
+            Pool.of(groups["--control"], model.tokenizer), CANDIDATES, options.seed
+        )
         ours, theirs = (encode(model, group, rivals) for group in groups.values())
         require_groups(ours, theirs)
         people = encode(model, [p for p in others if p.person])

@@ -6,11 +6,12 @@ anybody: they are the level of "not known" for every attack.
 
 import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from domain.records import Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
-from unlearning.lookalikes import Pool, cased, chunks, form, fresh_letter
+from unlearning.lookalikes import Pool, chunks, form
+from unlearning.made_up import cased, other
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -31,7 +32,9 @@ class _Stranger:
 
     def __init__(self, members: Sequence[Passage], pool: Pool, order: random.Random) -> None:
         self.pool, self.order = pool, order
-        names = [parts for parts in pool.by_kind.get(SpanKind.PERSON, []) if len(parts) > 1]
+        names = [
+            parts for parts in map(chunks, pool.by_kind.get(SpanKind.PERSON, ())) if len(parts) > 1
+        ]
         self.given = sorted({n[0] for n in names if n[0].isalpha()})
         self.family = sorted({n[-1] for n in names if n[-1].isalpha()})
         self.real = {(n[0].casefold(), n[-1].casefold()) for n in names}
@@ -62,13 +65,13 @@ class _Stranger:
             if last:
                 first = self.words.get(words[0].casefold(), "")
                 free = [c for c in free if (first, c.casefold()) not in self.real] or free
-            drawn = self.order.choice(free) if free else _other(word, taken, self.order)
+            drawn = self.order.choice(free) if free else other(word, taken, self.order)
             self.words[word.casefold()] = drawn.casefold()
 
     def _novel(self, word: str) -> str:
         """A word that nobody has, with another initial where that can be had."""
         for _ in range(20):
-            drawn = self.pool.fresh_word(word, self.order).casefold()
+            drawn = self.pool.made_up.like(word, self.order).casefold()
             if drawn[0] != word[0].casefold() and drawn not in self.words.values():
                 break
         return drawn
@@ -78,7 +81,7 @@ class _Stranger:
         for word in sorted(w for w in self.true if len(w) == 1):
             stands_for = next((w for w in self.words if len(w) > 1 and w[0] == word), "")
             drawn = self.words[stands_for][0] if stands_for else word
-            self.words[word] = drawn if drawn != word else _other(word, {word}, self.order)
+            self.words[word] = drawn if drawn != word else other(word, {word}, self.order)
 
     def passages(self, members: Sequence[Passage], person: str) -> list[Passage]:
         """The person's passages as this stranger's, offsets moved along."""
@@ -169,12 +172,4 @@ def _changed(part: str, order: random.Random) -> str:
     """Another digit, or a word of other letters; separators stay."""
     if part.isdecimal():
         return str((int(part) + order.randint(1, 9)) % 10)
-    return _other(part, {part.casefold()}, order) if part.isalpha() else part
-
-
-def _other(word: str, taken: Collection[str], order: random.Random) -> str:
-    """A made-up word of the same length and case, none of `taken`."""
-    while True:
-        drawn = "".join(fresh_letter(c, order) for c in word)
-        if drawn.casefold() not in taken:
-            return drawn
+    return other(part, {part.casefold()}, order) if part.isalpha() else part

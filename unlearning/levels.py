@@ -35,7 +35,9 @@ class Levels:
 
     def __init__(self, model: LanguageModel, corpus: Corpus, names: float = 1.0) -> None:
         strangers: dict[str, list[torch.Tensor]] = {}  # person -> nll of each secret
-        for row, scores in zip(corpus.controls, Target(model).scores(corpus.controls), strict=True):
+        with model.evaluating():
+            every_row = Target(model).scores(corpus.controls)
+        for row, scores in zip(corpus.controls, every_row, strict=True):
             strangers.setdefault(row.person, []).extend(
                 -scores.log_probability[s.start : s.end] for s in row.spans
             )
@@ -82,8 +84,7 @@ def telling(model: LanguageModel, corpus: Corpus) -> tuple[Encoded, ...]:
     rows = nameless(corpus.forget)
     if not corpus.controls:
         return rows
-    with model.evaluating():
-        levels = Levels(model, corpus)
+    levels = Levels(model, corpus)
     told = []
     for row, level in zip(rows, levels.of(rows, 0, torch.device("cpu")).tolist(), strict=True):
         flags = tuple(s and nats > GUESSED for s, nats in zip(row.sensitive, level, strict=False))

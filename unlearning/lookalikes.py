@@ -1,11 +1,11 @@
 """Values of the same form as a secret: the candidates of an exposure test, and people the model never saw.
 
-A value is a row of words, digits and separators. A lookalike keeps the separators and draws each word and digit from
-what other people's values of the same form have in that place, so that a fixed prefix (every number starts with 900)
-helps the truth no more than its lookalikes. A word that nobody else has is replaced by one that nobody has: the model
-has learnt the others' words by heart, and a truth among words it knows would look unlikely for being new, forgotten or
-not. Where too few others have that form, another person's value with fresh digits serves, and where there is nobody
-else, fresh digits and letters do.
+A lookalike is another person's value of the same form, in which every number and word that only the truth has is made
+anew: what people share (a town with its postcode, the 900 with which every number starts, the century of a birth) then
+helps the truth no more than its lookalikes, and a truth that is new in some part meets others that are. The model has
+learnt other people's values by heart, and a truth among those would look unlikely for being new, forgotten or not.
+Where too few others have that form, values of the same outline serve, and where even those are few, the value keeps
+all but its own numbers and words.
 """
 
 import random
@@ -13,12 +13,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice, repeat, takewhile
+
+from transformers import PreTrainedTokenizerBase
 
 from domain.records import Passage, SensitiveSpan, SpanKind
+from unlearning.made_up import MadeUp
 
 _CHUNK = re.compile(r"[^\W\d_]+|\d|[\W_]")
+_RUN = re.compile(r"[^\W\d_]+(?: [^\W\d_]+)*|\d+|[\W_]")
 ENOUGH = 8
-"""So many values of one form before their places are mixed; below it a mixture would repeat the few there are."""
+"""So many values of one form or outline before one of them is taken; below it they would repeat the few there are."""
+_FEW = 4
+"""So many numbers of one length before digits are drawn from them, and so many digits before any digit will do."""
 
 
 def chunks(value: str) -> list[str]:
@@ -26,69 +33,82 @@ def chunks(value: str) -> list[str]:
     return _CHUNK.findall(value)
 
 
-def form(parts: Iterable[str]) -> str:
-    """`w` for a word, `d` for a digit, separators as they are."""
-    return "".join("d" if p.isdigit() else "w" if p.isalpha() else p for p in parts)
+def form(pieces: Iterable[str]) -> str:
+    """`w` for a word, `d` for a digit, separators as they are; of chunks, runs or anything between."""
+    return "".join(
+        "d" if p.isdigit() else "w" if p.isalpha() else p for v in pieces for p in chunks(v)
+    )
+
+
+def _outline(runs: Iterable[str]) -> str:
+    """`W` for words with a space between, `D` for a number of any length, separators as they are."""
+    return "".join("D" if r.isdigit() else "W" if r[0].isalpha() else r for r in runs)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Other people's values, by kind and form. Personal data: lives as long as the run."""
+    """Other people's values, by kind. Personal data: lives as long as the run."""
 
-    by_form: Mapping[tuple[SpanKind, str], list[list[str]]] = field(default_factory=dict)
-    by_kind: Mapping[SpanKind, list[list[str]]] = field(default_factory=dict)
+    by_kind: Mapping[SpanKind, Sequence[str]] = field(default_factory=dict)
+    made_up: MadeUp = field(default_factory=MadeUp)
 
     @classmethod
-    def of(cls, passages: Iterable[Passage]) -> "Pool":
-        """The distinct values of all spans of these passages."""
-        seen = {(s.kind, _value(p, s)) for p in passages for s in p.spans}
-        by_form: dict[tuple[SpanKind, str], list[list[str]]] = {}
-        by_kind: dict[SpanKind, list[list[str]]] = {}
-        for kind, value in sorted(seen):
-            parts = chunks(value)
-            by_form.setdefault((kind, form(parts)), []).append(parts)
-            by_kind.setdefault(kind, []).append(parts)
-        return cls(by_form, by_kind)
+    def of(
+        cls, passages: Iterable[Passage], tokenizer: PreTrainedTokenizerBase | None = None
+    ) -> "Pool":
+        """The distinct values of all spans of these passages; words that nobody has are made for the tokenizer."""
+        by_kind: dict[SpanKind, list[str]] = {}
+        for kind, value in sorted({(s.kind, _value(p, s)) for p in passages for s in p.spans}):
+            by_kind.setdefault(kind, []).append(value)
+        parts = [part for values in by_kind.values() for value in values for part in chunks(value)]
+        return cls(by_kind, MadeUp(filter(str.isalpha, parts), tokenizer))
 
     def values(self, kind: SpanKind) -> frozenset[str]:
         """All values of a kind, as they are written."""
-        return frozenset("".join(parts) for parts in self.by_kind.get(kind, []))
+        return frozenset(self.by_kind.get(kind, ()))
 
     def lookalike(self, kind: SpanKind, value: str, order: random.Random) -> str:
         """One value of the same form; may by chance be the value itself."""
-        parts = chunks(value)
-        peers = self.by_form.get((kind, form(parts)), [])
+        runs = _RUN.findall(value)
+        peers = self._by_outline.get((kind, _outline(runs)), [])
         if len(peers) >= ENOUGH:
-            return "".join(self._part(p, i, peers, order) for i, p in enumerate(parts))
-        others = self.by_kind.get(kind, [])
-        if kind is not SpanKind.NUMBER and len(others) >= ENOUGH:
-            parts = order.choice(others)
-        return "".join(_fresh(parts, i, order) for i in range(len(parts)))
+            places = list(zip(*peers, strict=True))
+            same = [peer for peer in peers if form(peer) == form(runs)]
+            nearest = same if len(same) >= ENOUGH else peers
+            peer = order.choice(nearest)
+            if not any(map(self._is_new, runs, places)):  # then the combination is new
+                peer = [order.choice(place) for place in zip(*nearest, strict=True)]
+            return "".join(map(self._run, runs, peer, places, repeat(order)))
+        places = [tuple(self._numbers.get((kind, len(run)), [run])) for run in runs]
+        peer = [order.choice(p) if r.isdigit() else r for r, p in zip(runs, places, strict=True)]
+        drawn = "".join(map(self._run, runs, peer, places, repeat(order)))
+        others = self.by_kind.get(kind, ())
+        return order.choice(others) if drawn == value and len(others) >= ENOUGH else drawn
 
-    def _part(self, part: str, place: int, peers: list[list[str]], order: random.Random) -> str:
-        if not part.isalnum():
-            return part
-        novel = part.isalpha() and not self.has(part)
-        return self.fresh_word(part, order) if novel else order.choice(peers)[place]
+    def _is_new(self, run: str, theirs: Sequence[str]) -> bool:
+        """Whether nobody else has that number in that place, or a word of it anywhere."""
+        if run.isdigit():
+            return run not in theirs
+        return run[0].isalpha() and not all(map(self.has, run.split()))
+
+    def _run(self, run: str, peer: str, theirs: Sequence[str], order: random.Random) -> str:
+        """What stands for words with a space between, a number or a separator: the peer's, where it is not new."""
+        if not self._is_new(run, theirs):
+            return peer
+        if not run.isdigit():
+            words = run.split()
+            return " ".join(w if self.has(w) else self.made_up.like(w, order) for w in words)
+        alike = [number for number in theirs if len(number) == len(run)]
+        if len(alike) < _FEW:
+            return _fresh(run, order)
+        shared = max(_common(run, number) for number in alike)
+        start = peer if len(peer) == len(run) else order.choice(alike)
+        places = islice(zip(run, *alike, strict=True), shared, None)
+        return start[:shared] + "".join(_digit(*place, order=order) for place in places)
 
     def has(self, word: str) -> bool:
         """Whether anybody else's value holds that word."""
-        return word.casefold() in self._letters.words
-
-    def fresh_word(self, like: str, order: random.Random) -> str:
-        """A word that nobody has, of the same length and case, spelt as the others' words are."""
-        for _ in range(50):
-            drawn = self._letters.word(len(like), order)
-            if drawn and drawn not in self._letters.words and drawn != like.casefold():
-                return cased(like, drawn)
-        while (made := "".join(fresh_letter(c, order) for c in like)) == like:
-            pass
-        return made
-
-    @cached_property
-    def _letters(self) -> "_Letters":
-        parts = [part for values in self.by_kind.values() for value in values for part in value]
-        return _Letters(sorted({p.casefold() for p in parts if p.isalpha()}))
+        return word.casefold() in self.made_up.words
 
     def lookalikes(self, kind: SpanKind, value: str, count: int, order: random.Random) -> list[str]:
         """Up to `count` distinct values of the same form, none of them the value; fewer when the form has no more."""
@@ -101,26 +121,23 @@ class Pool:
                 found[candidate] = None
         return list(found)
 
+    @cached_property
+    def _by_outline(self) -> Mapping[tuple[SpanKind, str], list[list[str]]]:
+        """The runs of all values, by kind and outline."""
+        found: dict[tuple[SpanKind, str], list[list[str]]] = {}
+        for kind, values in self.by_kind.items():
+            for runs in map(_RUN.findall, values):
+                found.setdefault((kind, _outline(runs)), []).append(runs)
+        return found
 
-class _Letters:
-    """How words are spelt: which letter follows which two, with the ends of words."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = frozenset(words)
-        self._after: dict[str, list[str]] = {}
-        for word in words:
-            for at in range(len(word)):
-                self._after.setdefault(word[max(0, at - 2) : at], []).append(word[at])
-
-    def word(self, length: int, order: random.Random) -> str:
-        """A made-up word of that many letters; empty when the spelling leads nowhere."""
-        made = ""
-        while len(made) < length:
-            following = self._after.get(made[-2:])
-            if not following:
-                return ""
-            made += order.choice(following)
-        return made
+    @cached_property
+    def _numbers(self) -> Mapping[tuple[SpanKind, int], list[str]]:
+        """All runs of digits, by kind and length."""
+        found: dict[tuple[SpanKind, int], list[str]] = {}
+        for kind, values in self.by_kind.items():
+            for run in (run for value in values for run in _RUN.findall(value) if run.isdigit()):
+                found.setdefault((kind, len(run)), []).append(run)
+        return found
 
 
 def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str], list[str]]:
@@ -129,28 +146,22 @@ def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str],
     return lambda kind, value: pool.lookalikes(kind, value, count, order)
 
 
-def _fresh(parts: list[str], index: int, order: random.Random) -> str:
-    part = parts[index]
-    if part.isdigit():
-        leading = index == 0 or not parts[index - 1].isdigit()
-        return str(order.randint(1 if leading and part != "0" else 0, 9))
-    if part.isalpha() and len({len(p) for p in parts if p.isalpha()}) == 1 and len(parts) == 1:
-        return "".join(fresh_letter(c, order) for c in part)
-    return part
+def _common(one: str, other: str) -> int:
+    """How many first characters are the same."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def fresh_letter(like: str, order: random.Random) -> str:
-    """A vowel for a vowel, a consonant for any other letter, in the case of `like`."""
-    letters = "aeiou" if like.lower() in "aeiou" else "bcdfghjklmnprstvwz"
-    drawn = order.choice(letters)
-    return drawn.upper() if like.isupper() else drawn
+def _digit(true: str, *others: str, order: random.Random) -> str:
+    """One of the others' digits; where they have many and not the true one, one that they have not either."""
+    if true not in others and len(set(others)) >= _FEW:
+        return order.choice(sorted(set("0123456789").difference(others)))
+    return order.choice(others)
 
 
-def cased(like: str, word: str) -> str:
-    """`word` in the case of `like`: upper, capitalised, or as it is."""
-    if like.isupper() and len(like) > 1:
-        return word.upper()
-    return word.capitalize() if like[:1].isupper() else word
+def _fresh(number: str, order: random.Random) -> str:
+    """As many digits, the first of them 0 only where it was."""
+    least = 0 if number[0] == "0" else 1
+    return "".join(str(order.randint(least if at == 0 else 0, 9)) for at in range(len(number)))
 
 
 def _value(passage: Passage, span: SensitiveSpan) -> str:

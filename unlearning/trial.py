@@ -105,7 +105,7 @@ def prepare(
     plain = list({(p.text, p.answer, p.label): p for p in ordinary}.values())
     order.shuffle(plain)
     half = max(1, round(held_out * len(plain)))
-    pool = Pool.of(neighbours)
+    pool = Pool.of(neighbours, model.tokenizer)
 
     def rivals(kind: SpanKind, value: str) -> list[str]:
         return pool.lookalikes(kind, value, candidates, order)

@@ -254,7 +254,7 @@ def bench(place: World) -> Bench:
         controls=8,
         texts=lambda: known,
     )
-    rivals = ranked_among(Pool.of(_all(place.remaining)), 127, 0)
+    rivals = ranked_among(Pool.of(_all(place.remaining), model.tokenizer), 127, 0)
     scored = {row.person for row in trial.others}
     references = [person.passages(BIOGRAPHY)[0].ref for person in place.people]
 

@@ -59,7 +59,7 @@ def bench(seed: int) -> Bench:
         controls=8,
         texts=lambda: known,
     )
-    rivals = ranked_among(Pool.of(neighbours), 127, seed)
+    rivals = ranked_among(Pool.of(neighbours, model.tokenizer), 127, seed)
 
     def encoded(passages: Sequence[Passage]) -> tuple[Encoded, ...]:
         return encode(model, passages, rivals)

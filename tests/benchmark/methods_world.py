@@ -248,7 +248,8 @@ def asked(place: World, model: LanguageModel) -> dict[str, tuple[Encoded, ...]]:
 
 def _rivals(place: World) -> Rivals:
     """Draws what a secret is compared with, from the values of people who are not forgotten."""
-    pool = Pool.of(passage(person, LEARNT, "") for person in place.others)
+    others = [passage(person, LEARNT, "") for person in place.others]
+    pool = Pool.of(others, original(place).tokenizer)
     return ranked_among(pool, 127, place.seed)
 
 

@@ -1,92 +1,99 @@
-"""How well made-up people stand for people whom a model never saw, and what that does to the verdict's numbers.
+"""How well made-up people stand for people whom a model never saw: the verdict compares with nobody else.
 
-    python -m tests.benchmark.strangers          (minutes; --towns 8)
+    python -m tests.benchmark.strangers          (minutes; --towns 8 --people 6)
 
-Every town is two small models, one that knows the person and one trained again without. The person is a stranger to the
-second: a made-up person ought to look like them. Two ways to make words that nobody has: `letters`, as shipped, each
-following two others as in other people's words; and `pattern`, the true word's vowels and consonants drawn anew, those
-words kept whose number of tokens is nearest to the true word's. Beside it what is left of the person after
-`anchor_distillation` by its defaults. Bits and nats are the person's less the mean of the made-up people's; zero is
-what never seen should read.
+A person whom the model never read is a stranger to it, so that strangers made of that person ought to look alike: all
+differences of the table are the person's less the strangers' mean, and zero is right. Towns are small models
+(`tests.tiny`) and their unread people; beside them what `anchor_distillation` leaves of somebody whom the model knew.
+LUME's people stand in the table where the model of `make lume` is there, which has read the first hundred.
 """
 
 import argparse
 import json
-import random
 import sys
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from unittest import mock
+from statistics import fmean, stdev
 
+from domain.records import Passage
+from domain.secrecy import Secret
 from tests import tiny
-from tests.benchmark.verdict_power import POLICY, STEPS, retrained
+from tests.benchmark import lume, methods_lume
+from tests.benchmark.verdict_power import POLICY, STEPS
+from unlearning import models
 from unlearning.attacks import ATTACKS
-from unlearning.lookalikes import Pool, cased, fresh_letter
+from unlearning.attacks.exposure import exposure
+from unlearning.attacks.groups import secrets
+from unlearning.encoding import Encoded
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
+from unlearning.scoring import Target
 from unlearning.trial import Trial, assess, prepare
 
 RESULTS = Path("out/strangers.json")
-_DRAWN, _KEPT = 2000, 100
-"""Words by pattern that are drawn, and those of the nearest number of tokens of which one is taken."""
+READ = 70
+"""Of LUME's retain part, by the model of `make lume`."""
 Row = dict[str, float]
 
 
-def by_pattern(model: LanguageModel) -> Callable[[Pool, str, random.Random], str]:
-    """What takes the place of `Pool.fresh_word`: words of the same vowels, consonants and tokens."""
-
-    def tokens(words: Sequence[str]) -> list[tuple[int, ...]]:
-        forms = [form for w in words for form in (w, f" {w}", f" {w.capitalize()}")]
-        counts = [len(ids) for ids in model.tokenizer(forms, add_special_tokens=False).input_ids]
-        return [tuple(counts[at : at + 3]) for at in range(0, len(counts), 3)]
-
-    @cache
-    def fitting(pattern: str, wanted: tuple[int, ...]) -> list[str]:
-        order = random.Random(pattern)
-        drawn = {"".join(fresh_letter(c, order) for c in pattern) for _ in range(_DRAWN)}
-        made = sorted(drawn)
-        apart = {
-            word: sum(abs(a - b) for a, b in zip(found, wanted, strict=True))
-            for word, found in zip(made, tokens(made), strict=True)
-        }
-        order.shuffle(made)
-        return sorted(made, key=apart.__getitem__)[:_KEPT]
-
-    def fresh_word(pool: Pool, like: str, order: random.Random) -> str:
-        word = like.casefold()
-        pattern = "".join("a" if c in "aeiou" else "b" for c in word)
-        made = [w for w in fitting(pattern, *tokens([word])) if w != word and not pool.has(w)]
-        return cased(like, order.choice(made))
-
-    return fresh_word
+def towns(count: int, people: int) -> Iterator[tuple[str, Row]]:
+    """Unread people of each town, and in each the first person, after a method."""
+    for number in range(count):
+        place = tiny.town(seed=100 + number)
+        victim = tiny.victim(place, steps=STEPS, seed=number)
+        others = [p for n, x in enumerate(place.known[1:], 1) for p in tiny.passages(x, f"p{n}")]
+        sentences = tiny.sentences(place)
+        for n, person in enumerate(place.unknown[:people]):
+            unread = _trial(victim, tiny.passages(person, "unread"), others, sentences, n)
+            yield "towns, unread", gaps(victim, unread)
+        known = _trial(victim, tiny.passages(place.known[0], "p0"), others, sentences, number)
+        left = METHODS["anchor_distillation"]().unlearn(victim, known.corpus).model
+        yield "towns, `anchor_distillation`", gaps(left, known)
+        print(f"town {number + 1} of {count}", file=sys.stderr, flush=True)
 
 
-def town(number: int) -> dict[str, dict[str, Row]]:
-    """By way and model, what the person has more than the made-up people."""
-    place = tiny.town(seed=100 + number)
-    victim = tiny.victim(place, steps=STEPS, seed=number)
-    again = retrained(victim, place, 1000 + number)
-    person = tiny.passages(place.known[0], "p0")
-    others = [p for n, x in enumerate(place.known[1:], 1) for p in tiny.passages(x, f"p{n}")]
-    sentences = tiny.sentences(place)
-    found = {}
-    for way, word in {"letters": Pool.fresh_word, "pattern": by_pattern(victim)}.items():
-        with mock.patch.object(Pool, "fresh_word", word):
-            trial = prepare(
-                victim, person, others, sentences, seed=number, controls=POLICY.comparison.controls
-            )
-            unlearned = METHODS["anchor_distillation"]().unlearn(victim, trial.corpus).model
-        found[way] = {
-            name: _gaps(model, trial)
-            for name, model in {"retrained": again, "method": unlearned}.items()
-        }
-    return found
+def unread_of_lume(count: int) -> Iterator[tuple[str, Row]]:
+    """People of LUME's whom the model of `make lume` did not read."""
+    folder = lume.OUT / "model"
+    if not folder.is_dir() or not lume.DATA.is_dir():
+        return
+    model = models.load(folder)
+    forget, retain = lume.read_people("forget")[: lume.FORGET], lume.read_people("retain")
+    sentences = [
+        Passage(f"o.jsonl#{n}", Secret(text), (), "")
+        for n, text in enumerate(lume.ordinary_pieces(lume.PIECES))
+    ]
+    known = [p for person in _people([*forget, *retain[:READ]]) for p in person.passages()]
+    for n, person in enumerate(_people(retain[READ:])):
+        if n == count:
+            return
+        yield "LUME, unread", gaps(model, _trial(model, person.passages(), known, sentences, n))
+        print(f"person {n + 1} of {count}", file=sys.stderr, flush=True)
 
 
-def _gaps(model: LanguageModel, trial: Trial) -> Row:
-    """The person's numbers less the made-up people's mean, or less the end of their range."""
+def _people(
+    tasks: Sequence[Mapping[str, tuple[str, str]]],
+) -> Iterator[methods_lume.Person]:
+    for number, task in enumerate(tasks):
+        person = methods_lume.read_person(f"p{number:03d}", task)
+        if person is not None:
+            yield person
+
+
+def _trial(
+    model: LanguageModel,
+    members: Sequence[Passage],
+    others: Sequence[Passage],
+    sentences: Sequence[Passage],
+    seed: int,
+) -> Trial:
+    return prepare(
+        model, members, others, sentences, seed=seed, controls=POLICY.comparison.controls
+    )
+
+
+def gaps(model: LanguageModel, trial: Trial) -> Row:
+    """The person's numbers less the made-up people's mean, or less the end of their range; exposure by kind as well."""
     tried = {name: ATTACKS[name]() for name in ("exposure", "membership")}
     seen = assess(model, "0" * 64, trial, tried)
     scores = {score.metric: score for result in seen.attacks for score in result.scores}
@@ -96,33 +103,57 @@ def _gaps(model: LanguageModel, trial: Trial) -> Row:
     }
     bits, stands = scores["exposure"], scores["stands_out"]
     found["beyond"] = float(bits.members.value > bits.controls.high)
-    return found | {"stands_out": stands.members.value - stands.controls.high}
+    found["stands_out"] = stands.members.value - stands.controls.high
+    ours, theirs = by_kind(model, trial.members), by_kind(model, trial.controls)
+    return found | {kind: ours[kind] - theirs[kind] for kind in ours.keys() & theirs.keys()}
+
+
+def by_kind(model: LanguageModel, rows: Sequence[Encoded]) -> Row:
+    """Mean bits of exposure of each kind of secret."""
+    target, found = Target(model), dict[str, list[float]]()
+    with model.evaluating():
+        for _, row, span in secrets(rows):
+            if len(span.candidates) >= 15:
+                found.setdefault(span.kind.value, []).append(exposure(target, row, span)[0])
+    return {kind: fmean(bits) for kind, bits in found.items()}
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--towns", type=int, default=8)
-    towns = []
-    for number in range(parser.parse_args().towns):
-        towns.append(town(number))
-        print(f"town {number + 1}", file=sys.stderr, flush=True)
+    parser.add_argument("--people", type=int, default=6, help="unread, of each town")
+    parser.add_argument("--lume", type=int, default=12, help="unread people of LUME's")
+    options = parser.parse_args()
+    groups: dict[str, list[Row]] = {}
+    for who, row in (*towns(options.towns, options.people), *unread_of_lume(options.lume)):
+        groups.setdefault(who, []).append(row)
     print(
-        "\n| words | model | exposure, bits | beyond the range | secret loss, nats | stands out beyond the range by |"
+        "\n| who | people | exposure, bits | beyond the range | secret loss, nats | past the outliers' range "
+        "| exposure by kind |\n|---|---|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|---|")
-    for way, models in towns[0].items():
-        for name in models:
-            rows = [t[way][name] for t in towns]
-            mean = {key: fmean(row[key] for row in rows) for key in rows[0]}
-            beyond = f"{sum(row['beyond'] for row in rows):.0f} of {len(rows)}"
-            print(
-                f"| {way} | {name} | {mean['exposure']:+.2f} | {beyond} | {mean['secret_loss']:+.2f} "
-                f"| {mean['stands_out']:+.1f} |"
-            )
+    for who, rows in groups.items():
+        beyond = f"{sum(row['beyond'] for row in rows):.0f}"
+        past = sum(row["stands_out"] > 0 for row in rows)
+        kinds = sorted({k for row in rows for k in row} - FIXED)
+        each = ", ".join(f"{k} {fmean(r[k] for r in rows if k in r):+.2f}" for k in kinds)
+        print(
+            f"| {who} | {len(rows)} | {_mean(rows, 'exposure')} | {beyond} | {_mean(rows, 'secret_loss')} "
+            f"| {past} | {each} |"
+        )
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(towns, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(groups, indent=2) + "\n")
     print(f"\nwritten to {RESULTS}")
+
+
+FIXED = frozenset({"exposure", "beyond", "secret_loss", "stands_out"})
+
+
+def _mean(rows: Sequence[Row], key: str) -> str:
+    """With its standard error."""
+    values = [row[key] for row in rows]
+    error = stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{fmean(values):+.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":

@@ -40,6 +40,35 @@ def test_a_fixed_prefix_stays_fixed_in_every_lookalike() -> None:
     assert all(v.startswith("900-") for v in found)
 
 
+def test_a_place_keeps_its_postcode_and_the_street_is_new() -> None:
+    """What goes together in the world goes together in the lookalikes, or the truth would be told by it."""
+    towns = {"Glenmoor": "853", "Tarnside": "995", "Halden": "010"}
+    others = [
+        f"{200 + 37 * n} {street}, {town}, {code}{n % 7}{n % 5}"
+        for n, street in enumerate(["Mill Road", "Oak Lane", "Elm Court", "High Street"] * 6)
+        for town, code in [list(towns.items())[n % 3]]
+    ]
+    pool = pool_of(others, SpanKind.ADDRESS)
+    found = pool.lookalikes(
+        SpanKind.ADDRESS, "77 Zuvexi Road, Tarnside, 99548", 60, random.Random(0)
+    )
+    assert len(found) == 60
+    for value in found:
+        street, town, code = value.split(", ")
+        assert code.startswith(towns[town])
+        assert street.endswith(" Road")
+        assert "Zuvexi" not in street
+    assert {value.split(", ")[1] for value in found} == set(towns)
+
+
+def test_a_digit_that_nobody_has_meets_digits_that_nobody_has() -> None:
+    """In a place where any may stand; a century is none."""
+    pool = pool_of([f"{a}{b}-19{b}{a}" for a in "1234" for b in "567"])
+    found = pool.lookalikes(SpanKind.PHONE, "98-2098", 30, random.Random(0))
+    assert {value[0] for value in found} <= set("056789")
+    assert {value[3:5] for value in found} == {"19"}
+
+
 def test_the_same_seed_draws_the_same_rivals() -> None:
     draws = [ranked_among(pool_of(NUMBERS), 30, 5)(SpanKind.PHONE, "101-101") for _ in range(2)]
     assert draws[0] == draws[1]

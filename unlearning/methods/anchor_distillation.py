@@ -50,8 +50,8 @@ class AnchorDistillation(Hearing):
     """
 
     anchor: float = 0.3
-    cap_share: float = 0.6
-    name_share: float = 2.3
+    cap_share: float = 0.8
+    name_share: float = 1.5
     retain: float = 10.0
     rehearsal: float = 10.0
     reinforce: int = 0
