@@ -10,11 +10,16 @@ by the bounds and attacks of policy.yaml. Writes out/verdict-power.json after ev
 
 import argparse
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from domain.intervals import rate
 from flows import build, console
@@ -102,11 +107,16 @@ def summary(towns: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--towns", type=int, default=20, help="two models each")
     parser.add_argument("--again", nargs="*", metavar="MODEL", help="measure only these once more")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     wanted = options.towns
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -118,14 +128,15 @@ def main() -> None:
             console.say(
                 f"town {number + 1}: {' '.join(found[n]['outcome'] for n in options.again)}"
             )
-    for number in range(len(towns), wanted):
-        started = time.monotonic()
-        towns.append(town(number))
-        RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
-        outcomes = " ".join(f"{n}:{towns[-1][n]['outcome']}" for n in ("retrained", *CHEATS))
-        console.say(
-            f"town {number + 1} of {wanted}: {outcomes}  {time.monotonic() - started:.0f} s"
-        )
+    missing, started = range(len(towns), wanted), time.monotonic()
+    with ProcessPoolExecutor(options.processes, get_context("spawn"), _one_thread) as workers:
+        for number, found in zip(missing, workers.map(town, missing), strict=True):
+            towns.append(found)
+            RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
+            outcomes = " ".join(f"{n}:{found[n]['outcome']}" for n in ("retrained", *CHEATS))
+            console.say(
+                f"town {number + 1} of {wanted}: {outcomes}  {time.monotonic() - started:.0f} s"
+            )
     result = summary(towns)
     rows = [
         ("retrained without the person", "passed", *_cells(result["intervals"]["false_alarm"], 1)),

@@ -44,7 +44,7 @@ class RelearningAscent(AnchorDistillation):
     """
 
     anchor: float = 0.5
-    cap_share: float = 0.45
+    cap_share: float = 0.6
     inner_steps: int = 5
     inner_rate: float = 1e-3
     relearnt: float = 0.5

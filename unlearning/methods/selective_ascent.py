@@ -38,7 +38,7 @@ class SelectiveAscent(Hearing):
         the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
 
-    cap_share: float = 0.4
+    cap_share: float = 0.6
     steps: int = 50
     settled: float = -1.0
     spans: str = "offline"
