@@ -2,8 +2,8 @@
 
 A model copies a word of few tokens more easily than one that falls into letters, whether it has seen it or not. A name
 nobody else has can therefore only be compared with words of, as nearly as can be had, its number of tokens. Each letter
-follows one as in other people's words: following two, as they did once, the words were pieces of what the model has
-read, and likelier than a person whom it never saw; following none, they were likelier than nobody's.
+follows the one before as in other people's words: where it followed the two before, the words were pieces of what the
+model has read, and likelier to it than people whom it never saw; where it followed none, they were less likely.
 """
 
 import random

@@ -30,8 +30,7 @@ class SelectiveAscent(Hearing):
 
     Attributes:
         cap_share: each token's cap, as a share of the mean nll of strangers' tokens in the same place, on the original
-            model. Below one half the final loss ends near theirs, because tokens go on falling together after each has
-            reached its cap.
+            model. Below one, because tokens go on falling together after each has reached its cap.
         spans: which tokens count as secret: `offline`, what the search found; or `online`, what a model that never saw
             the passages finds unlikely in them (`Corpus.selected`). Both are SeUL's; attacks always ask for the former.
         settled: stop when no more than this share of the secret tokens is below the cap; negative runs all steps.
