@@ -115,7 +115,7 @@ def test_it_stops_when_the_gap_fits_and_others_are_kept(
 def test_a_gap_that_fits_is_not_enough_while_others_are_lost(
     victim: LanguageModel, corpus: Corpus
 ) -> None:
-    options = {**QUICK, "retain": 0.0, "rehearsal": 0.0, "steps": 20, "every": 1, "aligned": 9.0}
+    options = {**QUICK, "retain": 0.0, "rehearsal": 0.0, "steps": 8, "every": 1, "aligned": 9.0}
     assert Kga(**options, drifted=9.0).unlearn(victim, corpus).trace.stopped == "target"
     assert Kga(**options, drifted=0.0).unlearn(victim, corpus).trace.stopped == "steps"
 

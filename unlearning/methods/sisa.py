@@ -37,7 +37,8 @@ class Sisa:
         base: where the base is now, if not where the manifest says.
         instant: only drop, in seconds; what is left of the dropped shards waits to be trained again.
         clean: the base counts as clean when its nll of the person's secrets is at least this share of its nll of
-            strangers' secrets. One that knows the person cannot be left behind by any deletion of shards.
+            strangers' secrets; below one half, because a clean base may have read such names and places elsewhere and
+            not the made-up ones. One that knows the person cannot be left behind by any deletion of shards.
         budget_seconds: wall clock it may take.
     """
 
@@ -45,7 +46,7 @@ class Sisa:
     key: str = ""
     base: str = ""
     instant: bool = False
-    clean: float = 0.5
+    clean: float = 0.35
     budget_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
