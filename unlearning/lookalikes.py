@@ -12,8 +12,8 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import islice, repeat, takewhile
+from functools import cache, cached_property
+from itertools import repeat, takewhile
 
 from transformers import PreTrainedTokenizerBase
 
@@ -46,6 +46,19 @@ def _outline(runs: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
+class _Peers:
+    """Others' values of one outline, in runs: the nearest in form, what these have in each place, what all have."""
+
+    nearest: list[list[str]]
+    near_places: list[tuple[str, ...]]
+    places: list[tuple[str, ...]]
+
+
+def _places(values: list[list[str]]) -> list[tuple[str, ...]]:
+    return list(zip(*values, strict=True))
+
+
+@dataclass(frozen=True)
 class Pool:
     """Other people's values, by kind. Personal data: lives as long as the run."""
 
@@ -70,18 +83,15 @@ class Pool:
     def lookalike(self, kind: SpanKind, value: str, order: random.Random) -> str:
         """One value of the same form; may by chance be the value itself."""
         runs = _RUN.findall(value)
-        peers = self._by_outline.get((kind, _outline(runs)), [])
-        if len(peers) >= ENOUGH:
-            places = list(zip(*peers, strict=True))
-            same = [peer for peer in peers if form(peer) == form(runs)]
-            nearest = same if len(same) >= ENOUGH else peers
-            peer = order.choice(nearest)
-            if not any(map(self._is_new, runs, places)):  # then the combination is new
-                peer = [order.choice(place) for place in zip(*nearest, strict=True)]
-            return "".join(map(self._run, runs, peer, places, repeat(order)))
+        peers = self._peers(kind, _outline(runs), form(runs))
+        if peers is not None:
+            peer: Sequence[str] = order.choice(peers.nearest)
+            if not any(map(self._is_new, runs, peers.places)):  # then the combination is new
+                peer = [order.choice(place) for place in peers.near_places]
+            return "".join(map(self._run, runs, peer, peers.places, repeat(order)))
         places = [tuple(self._numbers.get((kind, len(run)), [run])) for run in runs]
-        peer = [order.choice(p) if r.isdigit() else r for r, p in zip(runs, places, strict=True)]
-        drawn = "".join(map(self._run, runs, peer, places, repeat(order)))
+        own = [order.choice(p) if r.isdigit() else r for r, p in zip(runs, places, strict=True)]
+        drawn = "".join(map(self._run, runs, own, places, repeat(order)))
         others = self.by_kind.get(kind, ())
         return order.choice(others) if drawn == value and len(others) >= ENOUGH else drawn
 
@@ -98,13 +108,11 @@ class Pool:
         if not run.isdigit():
             words = run.split()
             return " ".join(w if self.has(w) else self.made_up.like(w, order) for w in words)
-        alike = [number for number in theirs if len(number) == len(run)]
+        alike, shared, digits = self._numbers_like(run, theirs)
         if len(alike) < _FEW:
             return _fresh(run, order)
-        shared = max(_common(run, number) for number in alike)
         start = peer if len(peer) == len(run) else order.choice(alike)
-        places = islice(zip(run, *alike, strict=True), shared, None)
-        return start[:shared] + "".join(_digit(*place, order=order) for place in places)
+        return start[:shared] + "".join(_digit(*place, order=order) for place in digits)
 
     def has(self, word: str) -> bool:
         """Whether anybody else's value holds that word."""
@@ -120,6 +128,35 @@ class Pool:
             if candidate != value:
                 found[candidate] = None
         return list(found)
+
+    @cached_property
+    def _numbers_like(
+        self,
+    ) -> Callable[[str, Sequence[str]], tuple[list[str], int, list[tuple[str, ...]]]]:
+        """Of a new number: others of its length, how much of it begins one of them, the digits in each place after."""
+
+        @cache
+        def found(run: str, theirs: Sequence[str]) -> tuple[list[str], int, list[tuple[str, ...]]]:
+            alike = [number for number in theirs if len(number) == len(run)]
+            shared = max((_common(run, number) for number in alike), default=0)
+            return alike, shared, list(zip(run, *alike, strict=True))[shared:]
+
+        return found
+
+    @cached_property
+    def _peers(self) -> "Callable[[SpanKind, str, str], _Peers | None]":
+        """By kind, outline and form of a value; None where too few others have that outline."""
+
+        @cache
+        def found(kind: SpanKind, outline: str, shape: str) -> _Peers | None:
+            values = self._by_outline.get((kind, outline), [])
+            if len(values) < ENOUGH:
+                return None
+            same = [runs for runs in values if form(runs) == shape]
+            nearest = same if len(same) >= ENOUGH else values
+            return _Peers(nearest, _places(nearest), _places(values))
+
+        return found
 
     @cached_property
     def _by_outline(self) -> Mapping[tuple[SpanKind, str], list[list[str]]]:

@@ -32,7 +32,10 @@ class MadeUp:
     ) -> None:
         self.words = frozenset(word.casefold() for word in words)
         self._tokenizer = tokenizer
-        self._drawn, self._fitting = cache(self._made), cache(self._nearest)
+        self._drawn, self._fitting = (
+            cache(self._made),
+            cache(self._nearest),
+        )  # not beyond this object
         self._after: dict[tuple[str, str], list[str]] = {}  # script, letter or none -> letters
         for word in sorted(self.words):
             for one, next_one in zip(["", *word], word, strict=False):
@@ -41,18 +44,17 @@ class MadeUp:
     def like(self, word: str, order: random.Random) -> str:
         """Another word of the same length, in the case of this one."""
         true = word.casefold()
-        fitting = self._fitting(_script(true), len(true), self._tokens([true])[0])
-        drawn = order.choice([w for w in fitting if w != true] or [_letters(true, order)])
-        return cased(word, drawn)
+        return cased(word, order.choice(self._fitting(true) or [_letters(true, order)]))
 
-    def _nearest(self, script: str, length: int, tokens: tuple[int, ...]) -> list[str]:
-        """Made-up words whose number of tokens is nearest."""
-        made = self._drawn(script, length)
+    def _nearest(self, true: str) -> list[str]:
+        """Made-up words whose number of tokens is nearest to a word's."""
+        (tokens,) = self._tokens([true])
+        made = self._drawn(_script(true), len(true))
         apart = {
             word: sum(abs(a - b) for a, b in zip(found, tokens, strict=True))
             for word, found in made.items()
         }
-        return sorted(made, key=apart.__getitem__)[:_KEPT]
+        return [w for w in sorted(made, key=apart.__getitem__)[:_KEPT] if w != true]
 
     def _made(self, script: str, length: int) -> dict[str, tuple[int, ...]]:
         """Made-up words with their numbers of tokens, in no order."""
