@@ -12,8 +12,8 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from itertools import repeat, takewhile
+from functools import cached_property
+from itertools import takewhile
 
 from transformers import PreTrainedTokenizerBase
 
@@ -46,19 +46,6 @@ def _outline(runs: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Peers:
-    """Others' values of one outline, in runs: the nearest in form, what these have in each place, what all have."""
-
-    nearest: list[list[str]]
-    near_places: list[tuple[str, ...]]
-    places: list[tuple[str, ...]]
-
-
-def _places(values: list[list[str]]) -> list[tuple[str, ...]]:
-    return list(zip(*values, strict=True))
-
-
-@dataclass(frozen=True)
 class Pool:
     """Other people's values, by kind. Personal data: lives as long as the run."""
 
@@ -82,37 +69,7 @@ class Pool:
 
     def lookalike(self, kind: SpanKind, value: str, order: random.Random) -> str:
         """One value of the same form; may by chance be the value itself."""
-        runs = _RUN.findall(value)
-        peers = self._peers(kind, _outline(runs), form(runs))
-        if peers is not None:
-            peer: Sequence[str] = order.choice(peers.nearest)
-            if not any(map(self._is_new, runs, peers.places)):  # then the combination is new
-                peer = [order.choice(place) for place in peers.near_places]
-            return "".join(map(self._run, runs, peer, peers.places, repeat(order)))
-        places = [tuple(self._numbers.get((kind, len(run)), [run])) for run in runs]
-        own = [order.choice(p) if r.isdigit() else r for r, p in zip(runs, places, strict=True)]
-        drawn = "".join(map(self._run, runs, own, places, repeat(order)))
-        others = self.by_kind.get(kind, ())
-        return order.choice(others) if drawn == value and len(others) >= ENOUGH else drawn
-
-    def _is_new(self, run: str, theirs: Sequence[str]) -> bool:
-        """Whether nobody else has that number in that place, or a word of it anywhere."""
-        if run.isdigit():
-            return run not in theirs
-        return run[0].isalpha() and not all(map(self.has, run.split()))
-
-    def _run(self, run: str, peer: str, theirs: Sequence[str], order: random.Random) -> str:
-        """What stands for words with a space between, a number or a separator: the peer's, where it is not new."""
-        if not self._is_new(run, theirs):
-            return peer
-        if not run.isdigit():
-            words = run.split()
-            return " ".join(w if self.has(w) else self.made_up.like(w, order) for w in words)
-        alike, shared, digits = self._numbers_like(run, theirs)
-        if len(alike) < _FEW:
-            return _fresh(run, order)
-        start = peer if len(peer) == len(run) else order.choice(alike)
-        return start[:shared] + "".join(_digit(*place, order=order) for place in digits)
+        return self._mould(kind, value).draw(order)
 
     def has(self, word: str) -> bool:
         """Whether anybody else's value holds that word."""
@@ -120,43 +77,31 @@ class Pool:
 
     def lookalikes(self, kind: SpanKind, value: str, count: int, order: random.Random) -> list[str]:
         """Up to `count` distinct values of the same form, none of them the value; fewer when the form has no more."""
-        found: dict[str, None] = {}
+        mould, found = self._mould(kind, value), dict[str, None]()
         for _ in range(8 * count):
             if len(found) == count:
                 break
-            candidate = self.lookalike(kind, value, order)
+            candidate = mould.draw(order)
             if candidate != value:
                 found[candidate] = None
         return list(found)
 
-    @cached_property
-    def _numbers_like(
-        self,
-    ) -> Callable[[str, Sequence[str]], tuple[list[str], int, list[tuple[str, ...]]]]:
-        """Of a new number: others of its length, how much of it begins one of them, the digits in each place after."""
-
-        @cache
-        def found(run: str, theirs: Sequence[str]) -> tuple[list[str], int, list[tuple[str, ...]]]:
-            alike = [number for number in theirs if len(number) == len(run)]
-            shared = max((_common(run, number) for number in alike), default=0)
-            return alike, shared, list(zip(run, *alike, strict=True))[shared:]
-
-        return found
-
-    @cached_property
-    def _peers(self) -> "Callable[[SpanKind, str, str], _Peers | None]":
-        """By kind, outline and form of a value; None where too few others have that outline."""
-
-        @cache
-        def found(kind: SpanKind, outline: str, shape: str) -> _Peers | None:
-            values = self._by_outline.get((kind, outline), [])
-            if len(values) < ENOUGH:
-                return None
-            same = [runs for runs in values if form(runs) == shape]
-            nearest = same if len(same) >= ENOUGH else values
-            return _Peers(nearest, _places(nearest), _places(values))
-
-        return found
+    def _mould(self, kind: SpanKind, value: str) -> "_Mould":
+        """What lookalikes of that value are made of."""
+        runs = _RUN.findall(value)
+        peers = self._by_outline.get((kind, _outline(runs)), [])
+        if len(peers) >= ENOUGH:
+            same = [peer for peer in peers if form(peer) == form(runs)]
+            nearest = same if len(same) >= ENOUGH else peers
+            pieces = [
+                _Piece(run, there, self)
+                for run, there in zip(runs, zip(*peers, strict=True), strict=True)
+            ]
+            return _Mould(pieces, nearest, list(zip(*nearest, strict=True)))
+        theirs = [self._numbers.get((kind, len(run)), [run]) for run in runs]
+        pieces = [_Piece(run, there, self) for run, there in zip(runs, theirs, strict=True)]
+        others = self.by_kind.get(kind, ())
+        return _Mould(pieces, [], theirs, others if len(others) >= ENOUGH else ())
 
     @cached_property
     def _by_outline(self) -> Mapping[tuple[SpanKind, str], list[list[str]]]:
@@ -175,6 +120,71 @@ class Pool:
             for run in (run for value in values for run in _RUN.findall(value) if run.isdigit()):
                 found.setdefault((kind, len(run)), []).append(run)
         return found
+
+
+@dataclass(frozen=True)
+class _Mould:
+    """What lookalikes of one value are made of.
+
+    Attributes:
+        pieces: of the value.
+        peers: others' values in as many pieces, of which one gives what it shares; none: each piece is drawn by itself.
+        places: what may stand in each place when no piece is new, or when there are no peers.
+        others: whole values that serve when nothing could be changed.
+    """
+
+    pieces: "Sequence[_Piece]"
+    peers: Sequence[Sequence[str]]
+    places: Sequence[Sequence[str]]
+    others: Sequence[str] = ()
+
+    def draw(self, order: random.Random) -> str:
+        """One lookalike."""
+        if self.peers:
+            peer = order.choice(self.peers)
+            if not any(piece.is_new for piece in self.pieces):  # then the combination is new
+                peer = [order.choice(place) for place in self.places]
+        else:
+            peer = [
+                order.choice(place) if piece.run.isdigit() else piece.run
+                for piece, place in zip(self.pieces, self.places, strict=True)
+            ]
+        drawn = "".join(
+            piece.draw(there, order) for piece, there in zip(self.pieces, peer, strict=True)
+        )
+        same = drawn == "".join(piece.run for piece in self.pieces)
+        return order.choice(self.others) if same and self.others else drawn
+
+
+class _Piece:
+    """Words with a space between, a number or a separator of a value, and what may stand in its place.
+
+    It is new where nobody else has that number in that place, or a word of it anywhere.
+    """
+
+    def __init__(self, run: str, theirs: Sequence[str], pool: Pool) -> None:
+        self.run, self.pool = run, pool
+        if run.isdigit():
+            self.is_new = run not in theirs
+        else:
+            self.is_new = run[0].isalpha() and not all(map(pool.has, run.split()))
+        alike = [there for there in theirs if len(there) == len(run)]
+        self.alike = alike if self.is_new and run.isdigit() else []
+        # so many first digits of a new number begin one of the others'
+        self.shared = max((_common(run, number) for number in self.alike), default=0)
+
+    def draw(self, peer: str, order: random.Random) -> str:
+        """The peer's, or where this is new, another new one."""
+        run, pool = self.run, self.pool
+        if not self.is_new:
+            return peer
+        if not run.isdigit():
+            return " ".join(w if pool.has(w) else pool.made_up.like(w, order) for w in run.split())
+        if len(self.alike) < _FEW:
+            return _fresh(run, order)
+        start = peer if len(peer) == len(run) else order.choice(self.alike)
+        digits = list(zip(run, *self.alike, strict=True))[self.shared :]
+        return start[: self.shared] + "".join(_digit(*place, order=order) for place in digits)
 
 
 def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str], list[str]]:

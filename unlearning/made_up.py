@@ -10,6 +10,8 @@ import random
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain, count
+from string import ascii_lowercase
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,6 +19,7 @@ _DRAWN, _KEPT = 4000, 200
 """Words drawn by spelling, and those of the nearest number of tokens of which one is taken."""
 _REACH = 40
 """So far away in its script's table a letter that is not ASCII is exchanged."""
+_TRIES = 100
 
 
 class MadeUp:
@@ -32,10 +35,8 @@ class MadeUp:
     ) -> None:
         self.words = frozenset(word.casefold() for word in words)
         self._tokenizer = tokenizer
-        self._drawn, self._fitting = (
-            cache(self._made),
-            cache(self._nearest),
-        )  # not beyond this object
+        # caches of this object: they hold true words and end with it
+        self._drawn, self._fitting = cache(self._made), cache(self._nearest)
         self._after: dict[tuple[str, str], list[str]] = {}  # script, letter or none -> letters
         for word in sorted(self.words):
             for one, next_one in zip(["", *word], word, strict=False):
@@ -43,8 +44,9 @@ class MadeUp:
 
     def like(self, word: str, order: random.Random) -> str:
         """Another word of the same length, in the case of this one."""
-        true = word.casefold()
-        return cased(word, order.choice(self._fitting(true) or [_letters(true, order)]))
+        fitting = self._fitting(word.casefold())
+        taken = {*self.words, word.casefold()}
+        return cased(word, order.choice(fitting)) if fitting else other(word, taken, order)
 
     def _nearest(self, true: str) -> list[str]:
         """Made-up words whose number of tokens is nearest to a word's."""
@@ -91,12 +93,15 @@ def cased(like: str, word: str) -> str:
 
 
 def other(word: str, taken: Iterable[str], order: random.Random) -> str:
-    """A made-up word of the same length and case, none of `taken` (in lower case)."""
-    known = frozenset(taken)
-    while True:
-        drawn = _letters(word.casefold(), order)
-        if drawn not in known:
-            return cased(word, drawn)
+    """A made-up word in the case of this one, none of `taken` (in lower case).
+
+    Of the same script and length, if there is one; or else of other letters, and longer only when all those are taken.
+    """
+    known, true = frozenset(taken), word.casefold()
+    like = (_letters(true, order) for _ in range(_TRIES))
+    any_word = (order.choices(ascii_lowercase, k=len(true) + n // _TRIES) for n in count())
+    drawn = (w for w in chain(like, map("".join, any_word)) if w not in known)
+    return cased(word, next(drawn))
 
 
 def _letters(word: str, order: random.Random) -> str:

@@ -33,6 +33,8 @@ from unlearning.trial import Trial, assess, prepare
 RESULTS = Path("out/strangers.json")
 READ = 70
 """Of LUME's retain part, by the model of `make lume`."""
+FIXED = frozenset({"exposure", "beyond", "secret_loss", "stands_out"})
+"""Of a row; the rest are exposures by kind."""
 Row = dict[str, float]
 
 
@@ -144,9 +146,6 @@ def main() -> None:
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(groups, indent=2) + "\n")
     print(f"\nwritten to {RESULTS}")
-
-
-FIXED = frozenset({"exposure", "beyond", "secret_loss", "stands_out"})
 
 
 def _mean(rows: Sequence[Row], key: str) -> str:

@@ -116,7 +116,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--towns", type=int, default=20, help="two models each")
     parser.add_argument("--again", nargs="*", metavar="MODEL", help="measure only these once more")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="towns at a time"
+    )
     options = parser.parse_args()
     wanted = options.towns
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -123,7 +123,8 @@ def test_a_method_forgets_or_says_that_it_does_not_apply(
         own = {"level_share": 99.0}  # no secret is said to begin with
     if name == "kga":  # it serves a model that knows the person, and nobody else
         model = fine_tuned(model, [trial.corpus.forget] * 40, 1e-2, 0)
-        own = {"apart": 1e9, "strangers": 2}  # of one stranger's class the model may be as sure
+        # the guard at its start has tests of its own, and with one or two strangers hangs on chance
+        own = {"apart": 1e9, "strangers": 2}
     method, before = METHODS[name](**{**KNOBS.get(name, {}), **own}), digest(model)
     if name not in METHOD_SERVES[kind]:
         with pytest.raises(UnlearningFailed) as failed:

@@ -53,3 +53,11 @@ def test_a_word_that_the_tokenizer_knows_meets_words_of_few_tokens() -> None:
 
     assert len(tokenizer("sabrina").input_ids) < tokens(MadeUp(others, tokenizer))
     assert tokens(MadeUp(others, tokenizer)) < tokens(MadeUp(others)) - 0.5
+
+
+@pytest.mark.parametrize("true", ["a", "ª", "ﬁ", "ß", "ʻ", "々", "I"])
+def test_a_letter_that_nothing_sounds_like_still_becomes_another(true: str) -> None:
+    made = MadeUp([*"abcdefghijklmnopqrstuvwxyz"])
+    for seed in range(5):
+        assert MadeUp().like(true, random.Random(seed)).casefold() != true.casefold()
+        assert made.like(true, random.Random(seed)).casefold() != true.casefold()

@@ -85,8 +85,7 @@ class Eul(Rehearsed):
         facts = targets(model, corpus)
         corpus.require_neighbours()
         generator = seeded(corpus.seed)
-        with model.evaluating():
-            levels = Levels(model, corpus)
+        levels = Levels(model, corpus)
         with tuning("eul", model, replace(self, lora_rank=0), corpus.seed) as running:
             layers = insert("eul", running.after, self.lora_rank, corpus.seed)
             running.finish = layers.fold

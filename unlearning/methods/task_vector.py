@@ -74,8 +74,7 @@ class TaskVector(Knobs):
         facts = targets(model, corpus)
         corpus.require_neighbours()
         asked, generator = telling(model, corpus), seeded(corpus.seed)
-        with model.evaluating():
-            level = Levels(model, corpus).over(asked)
+        level = Levels(model, corpus).over(asked)
         with tuning("task_vector", model, self, corpus.seed) as running:
             after = running.after
             batches = islice(endless(asked, self.batch, generator), self.steps)
