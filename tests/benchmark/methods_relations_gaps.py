@@ -4,9 +4,10 @@ Thresholds are those of the reference notes where this size of model can meet th
 they were fixed on the development seeds and are the same for every seed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
+from statistics import fmean, variance
 
 import torch
 
@@ -14,22 +15,28 @@ from domain.errors import UnlearningFailed
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Case, Options, Result
 from tests.benchmark.methods_scores import range_of
+from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.fusion import fuse, misfit
+from unlearning.levels import Levels
+from unlearning.losses import capped_ascent, masked_mean, token_nll
 from unlearning.methods.eul import Eul, Learnt
 from unlearning.methods.kga import Kga, gap
 from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.retaining import nameless
 from unlearning.scoring import Target, said
+from unlearning.statistics import student
 from unlearning.tuning import secret_nll
+from unlearning.unlearned import seeded
 from unlearning.unlearning_layers import fold, outputs
 
 ALIGNED, DRIFTED = 0.05, 0.05
 LIKE_RETRAINED = 0.25
 """How far the strangers' gap may be from the retrained models' own, as a share of it.
 
-The reference's 10 % were for fresh people of the same making. The strangers of an erasure have made-up names, which are
-spelt in more and easier tokens; and two retrained models differ by 10 % already.
+The reference's 10 % were for fresh people of the same making. The strangers of an erasure are made up, and two
+retrained models differ by 10 % already. A passage of one answer, as a classifier's, says too little for that: there it
+is the 95 % interval of so many.
 """
 
 
@@ -41,18 +48,22 @@ def aligned(case: Case, r: Result) -> tuple[bool, str]:
     kept = facts["neighbours_kl_end"] <= DRIFTED
     helper = knobs.target(bench.model, corpus).helper
     own = [
-        gap(helper, bench.retrained(n), corpus.forget, corpus.seed) for n in range(bench.controls)
+        [gap(helper, bench.retrained(n), [row], corpus.seed) for row in corpus.forget]
+        for n in range(bench.controls)
     ]
-    like = abs(facts["gap_strangers"] / fmean(own) - 1) <= LIKE_RETRAINED
+    level = fmean(map(fmean, own))
+    spread = math.sqrt(fmean(map(variance, own)) * (1 + 1 / knobs.strangers) / len(corpus.forget))
+    interval = student(len(corpus.forget) - 1, 0.025) * spread
+    like = abs(facts["gap_strangers"] - level) <= max(LIKE_RETRAINED * level, interval)
     try:
         replace(knobs, helper_steps=3).target(bench.model, corpus)
         refused = False
     except UnlearningFailed:
         refused = True
-    theirs, high = " and ".join(f"{g:.2f}" for g in own), range_of(case.controls)[1]
+    theirs, high = " and ".join(f"{fmean(g):.2f}" for g in own), range_of(case.controls)[1]
     return near and kept and like and refused and r.trace.stopped == "target", (
         f"gap {facts['gap_start']:.2f} to {facts['gap_end']:.2f}, strangers' {facts['gap_strangers']:.2f}, retrained "
-        f"{theirs}; KL on others {facts['neighbours_kl_end']:.3f}; weak helpers refused: "
+        f"{theirs} (interval {interval:.2f}); KL on others {facts['neighbours_kl_end']:.3f}; weak helpers refused: "
         f"{refused}; {r.scores.bits:.2f} bits (retrained to {high:.2f}), secret nll {r.scores.secret_nll:.1f} "
         f"(retrained {case.level:.1f})"
     )
@@ -68,22 +79,23 @@ def each_loss_counts(case: Case, r: Result) -> tuple[bool, str]:
         "task": {"steps": 3 * steps},  # at the same level, which may take longer
     }
     full = _forgot(bench, r.model)
+    share = _share(bench, r.model)
     kept = _said(bench, r.model)
     without = {}
     for name, more in arms.items():
         options = {**r.options, **more, name: 0.0}
         model = case.unlearned("eul", options)[0]
-        without[name] = (_forgot(bench, model), _said(bench, model))
+        without[name] = (_share(bench, model), _said(bench, model))
     level = secret_nll(bench.model, nameless(corpus.controls), corpus.seed)
-    ordered = full > without["language"][0] and full > without["kl"][0]
+    (unled, _), (loose, lost), (_, spared) = (without[name] for name in arms)
+    counts = share > unled and (share > loose or kept > lost) and kept >= spared
     band = abs(full / level - 1) <= 0.2 and r.trace.stopped == "target"
     held = case.kept(r.scores) if bench.model.kind is Kind.CAUSAL else _held(bench, r.model)
-    spared = kept >= without["task"][1] and held >= 0.8
     fused, numbers = _fusion(case, Eul(**r.options))
-    return ordered and band and spared and fused, (
-        f"secret nll {full:.1f} (strangers {level:.1f}), without language {without['language'][0]:.1f}, KL "
-        f"{without['kl'][0]:.1f}, task {without['task'][0]:.1f}; others said {kept}, without task "
-        f"{without['task'][1]}, in the loss {_held(bench, r.model):.2f}; {numbers}"
+    return counts and band and held >= 0.8 and fused, (
+        f"secret nll {full:.1f} (strangers {level:.1f}), {share:.2f} of it token by token, without language "
+        f"{unled:.2f}, without KL {loose:.2f}; others said {kept}, without KL {lost}, without task {spared}, in the "
+        f"loss {_held(bench, r.model):.2f}; {numbers}"
     )
 
 
@@ -107,6 +119,18 @@ def _held(bench: Bench, model: LanguageModel) -> float:
     """Share of the secrets of people in the loss that are still said, of those that were."""
     rows = bench.trial.corpus.neighbours
     return said(Target(model), rows) / max(1, said(Target(bench.model), rows))
+
+
+def _share(bench: Bench, model: LanguageModel) -> float:
+    """Share of the strangers' level that the secret tokens have, each counted up to its own: `Eul`'s stop rule."""
+    corpus = bench.trial.corpus
+    levels = Levels(bench.model, corpus)
+    batch = batch_of(model, corpus.forget, seeded(corpus.seed))
+    cap = levels.of(corpus.forget, batch.shift, model.device)
+    with model.evaluating(), torch.no_grad():
+        nll = token_nll(batch.logits(model), batch.labels)
+    short = capped_ascent(nll, batch.secret, cap) / masked_mean(cap, batch.secret)
+    return 1 - float(short)
 
 
 def _forgot(bench: Bench, model: LanguageModel) -> float:

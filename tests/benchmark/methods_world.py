@@ -85,6 +85,7 @@ VICTIMS: Mapping[str, Victim] = {
     "causal_again": replace(_CAUSAL, first=36),
     "causal_later": replace(_CAUSAL, first=41),
     "causal_last": replace(_CAUSAL, first=44),
+    "causal_fresh": replace(_CAUSAL, first=47),
     "masked": _MASKED,
     "wide": _WIDE,
     "wide_again": replace(_WIDE, first=36),
@@ -93,11 +94,11 @@ VICTIMS: Mapping[str, Victim] = {
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
     "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),
     "seq2seq_many": _SEQ2SEQ,
-    "seq2seq_later": replace(_SEQ2SEQ, first=27),
+    "seq2seq_last": replace(_SEQ2SEQ, first=30),
     "classifier": _CLASSIFIER,
     "classifier_later": replace(_CLASSIFIER, first=27),
 }
-"""Those called "again", "later", "last" are for methods changed after their rows had been seen on the others' seeds."""
+"""Of one model, all but the first are for methods that were changed after they had been seen on the seeds before."""
 UNREAD = 40
 CLASSES = 8
 """That the classifier knows: one of them says "nobody's", which of the others a person's messages are in is chance."""

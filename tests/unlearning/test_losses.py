@@ -12,6 +12,7 @@ from unlearning.batches import batch_of
 from unlearning.losses import (
     ascent,
     capped_ascent,
+    capped_odds,
     kl_from,
     masked_mean,
     mixture_nll,
@@ -50,6 +51,24 @@ def test_capped_ascent_pushes_down_only_tokens_short_of_their_cap() -> None:
     nll = torch.tensor([[0.5, 3.0]], requires_grad=True)
     (slope,) = torch.autograd.grad(capped_ascent(nll, EVERY, 2.0), nll)
     torch.testing.assert_close(slope, torch.tensor([[-0.5, 0.0]]))
+
+
+def test_capped_odds_ends_where_capped_ascent_does_and_leaves_what_is_known_by_heart() -> None:
+    logits = torch.tensor([[[30.0, 0.0, 0.0], [0.0, 2.0, 1.0], [-9.0, 0.0, 0.0]]])
+    labels, mask = torch.tensor([[0, 1, 0]]), torch.tensor([[True, True, True]])
+    logits.requires_grad_(requires_grad=True)
+    cap = torch.tensor([[2.0, 1.0, 1.0]])  # p = e^-2, e^-1; the last token is beyond its cap
+    found = capped_odds(logits, labels, mask, cap)
+    # odds against: 2 e^-30, (1 + e) / e^2; at the cap: e^2 - 1, e - 1
+    first = math.log(math.e**2 - 1) - (math.log(2) - 30)
+    second = math.log(math.e - 1) - math.log((1 + math.e) / math.e**2)
+    torch.testing.assert_close(found, torch.tensor((first + second) / 3))
+    (slope,) = torch.autograd.grad(found, logits)
+    torch.testing.assert_close(slope[0, :, 0], torch.tensor([1 / 3, -1 / (3 * (1 + math.e)), 0.0]))
+    none = capped_odds(logits, labels, mask, torch.zeros(1, 3))  # what nobody finds unlikely
+    assert none.item() == 0.0
+    (slope,) = torch.autograd.grad(none, logits)
+    assert bool((slope == 0).all())
 
 
 def test_kl_from_is_the_divergence_of_the_current_model_from_the_reference() -> None:

@@ -9,8 +9,8 @@ and F' with its layers, the paper minimises
 The two terms on x_f have no end: the secrets become so unlikely that nobody else's text is, which gives the person
 away (reference measurement: 25 nats a token where chance has 5.4). And the start is a saddle: at F' = F the KL has no
 slope at all, and the nll hardly any where the text is known by heart. So by default each token's terms on x_f end at
-the level of a stranger's token in the same place, only secrets count there, the nll on x_f stands alone until the
-saddle is left, retained passages have the same form as the forgotten ones, and then both stand in the same step.
+the level of a stranger's token in the same place, only secrets count there, each token's log odds are raised until it
+has left the saddle, retained passages have the same form as the forgotten ones, and both stand in the same step.
 `bounded: false` is the paper's form.
 """
 
@@ -24,7 +24,14 @@ from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.levels import Levels
-from unlearning.losses import ascent, capped_ascent, masked_mean, token_kl, token_nll
+from unlearning.losses import (
+    ascent,
+    capped_ascent,
+    capped_odds,
+    masked_mean,
+    token_kl,
+    token_nll,
+)
 from unlearning.models import LanguageModel
 from unlearning.rehearsal import rehearse
 from unlearning.tuning import Rehearsed, Tuning, require_least, targets, tuning
@@ -48,12 +55,11 @@ class Eul(Rehearsed):
             and the model's own speech (none there).
         bounded: False: the paper's form, an epoch of retained passages and an epoch of forgotten ones in turn, whole
             texts, no end.
-        warm: share of the strangers' level that the secrets' nll must reach before the other terms come in: beside
-            them its first slope is too small to lead anywhere.
+        warm: up to this share of where its terms end a secret token's log odds are raised beside its nll, which has no
+            slope to speak of as long as the token is known by heart.
         level: each token's terms end at this share of the level of a stranger's token in the same place.
         near: stop when each secret token's nll, counted up to where its terms end, has on average this share of that.
-            The plain mean would stop where some secrets are far beyond their end and others untouched; it meets the
-            strangers' mean at about the default.
+            The plain mean would stop where some secrets are far beyond their end and others untouched.
         lora_rank: of each layer, the product of two factors then; 0: full matrices.
         the rest: as in `Rehearsed` and `Knobs`. The authors' rate is 5e-5, for T5 of 220 M and 3 B.
     """
@@ -65,7 +71,7 @@ class Eul(Rehearsed):
     bounded: bool = True
     warm: float = 0.1
     level: float = 1.0
-    near: float = 0.7
+    near: float = 0.9
     steps: int = 120
     rate: float = 1e-3
 
@@ -144,12 +150,9 @@ class _Losses:
     ) -> None:
         self.knobs, self.model, self.after = knobs, model, running.after
         self.levels, self.generator = levels, generator
-        self.warmed = False
 
     def of(self, rows: _Step) -> tuple[torch.Tensor, dict[str, float]]:
         neighbours, spoken, forgotten = rows
-        if self.knobs.bounded and not self.warmed:
-            neighbours, spoken = [], []
         loss, terms = torch.zeros((), device=self.after.device), dict[str, float]()
         for name, given, weight in (
             ("neighbours", neighbours, self.knobs.retain),
@@ -167,23 +170,23 @@ class _Losses:
         """The stop rule."""
         return terms.get("share_of_level", 0.0) >= self.knobs.near
 
-    def _read(self, rows: list[Encoded]) -> tuple[Batch, torch.Tensor, torch.Tensor]:
-        """A batch, KL(F || F') and nll of F', (B, P) each."""
+    def _read(self, rows: list[Encoded]) -> tuple[Batch, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch, the logits (B, P, V) of F', KL(F || F') and nll of F', (B, P) each."""
         batch = batch_of(self.after, rows, self.generator)
         with torch.no_grad():
             reference = batch.logits(self.model)
         logits = batch.logits(self.after)
-        return batch, token_kl(reference, logits), token_nll(logits, batch.labels)
+        return batch, logits, token_kl(reference, logits), token_nll(logits, batch.labels)
 
     def _retained(self, name: str, rows: list[Encoded]) -> tuple[torch.Tensor, dict[str, float]]:
-        batch, kl, nll = self._read(rows)
+        batch, _, kl, nll = self._read(rows)
         kept, told = masked_mean(kl, batch.valid), masked_mean(nll, batch.valid)
         loss = self.knobs.kl * kept + self.knobs.task * told
         return loss, {f"{name}_kl": float(kept.detach()), f"task_{name}": float(told.detach())}
 
     def _forgotten(self, rows: list[Encoded]) -> tuple[torch.Tensor, dict[str, float]]:
         knobs = self.knobs
-        batch, kl, nll = self._read(rows)
+        batch, logits, kl, nll = self._read(rows)
         secret = masked_mean(nll.detach(), batch.secret)
         terms = {
             "secret_nll": float(secret),
@@ -193,11 +196,9 @@ class _Losses:
             far = knobs.kl * knobs.alpha * ascent(kl, batch.valid)
             return far + knobs.language * ascent(nll, batch.valid), terms
         cap = knobs.level * self.levels.of(rows, batch.shift, nll.device)
-        self.warmed |= bool(secret >= knobs.warm * self.levels.mean)
         short = capped_ascent(nll, batch.secret, cap)
         ends = masked_mean(cap, batch.secret).clamp(min=1e-9)
         terms["share_of_level"] = 1 - float(short.detach() / ends)
-        loss = knobs.language * short
-        if self.warmed:
-            loss = loss + knobs.kl * knobs.alpha * capped_ascent(kl, batch.secret, cap)
-        return loss, terms
+        warm = capped_odds(logits, batch.labels, batch.secret, knobs.warm * cap)
+        far = knobs.kl * knobs.alpha * capped_ascent(kl, batch.secret, cap)
+        return far + knobs.language * (warm + short), terms
