@@ -4,6 +4,7 @@ Library generation would read the prefix again for each of its lengths. Here man
 key-value cache is given to all prefixes, and a mask hides from each what lies beyond it.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import torch
@@ -51,12 +52,12 @@ def continuations(
         best = output.logits.argmax(-1)  # (B, T)
         following = [_following(row, said) for row, said in zip(rows, best.tolist(), strict=True)]
         needed = {
-            (len(row) - after[i], r, after[i])
+            (len(row), r, after[i])
             for r, (row, after) in enumerate(zip(rows, following, strict=True))
             for i in prefixes[batch[r]]
             if after[i] < len(row)
         }
-        grown = _grown(model, output.past_key_values, best, sorted(needed, reverse=True))
+        grown = _grown(model, output.past_key_values, best, sorted(needed))
         for r, (row, after) in enumerate(zip(rows, following, strict=True)):
             found[batch[r]] = [
                 _until(end, [*row[i : after[i]], *grown.get((r, after[i]), [])])
@@ -86,12 +87,13 @@ def _grown(
     best: torch.Tensor,
     needed: Sequence[tuple[int, int, int]],
 ) -> dict[tuple[int, int], list[int]]:
-    """Greedy tokens for each of `needed`, (how many, row of the cache, prefix length), the most tokens first."""
+    """Greedy tokens for each of `needed`, (length of the text, row of the cache, prefix length), by length."""
     grown: dict[tuple[int, int], list[int]] = {}
     for at in range(0, len(needed), _GROUP):
-        group = needed[at : at + _GROUP]
-        for (_, row, start), said in zip(group, _grow(model, cache, best, group), strict=True):
-            grown[row, start] = said
+        group = sorted(needed[at : at + _GROUP], key=lambda one: one[2])
+        said = _grow(model, cache, best, group)
+        for (length, row, start), text in zip(group, said, strict=True):
+            grown[row, start] = text[start:length]
     return grown
 
 
@@ -101,70 +103,60 @@ def _grow(
     best: torch.Tensor,
     group: Sequence[tuple[int, int, int]],
 ) -> list[list[int]]:
-    """All of a group in step.
+    """The tokens of a group, by prefix length, each row right from its prefix on.
 
-    A mask hides from each what lies beyond its prefix, and its own tokens stand at their true positions. Those that
-    need fewer tokens are done first and leave the batch, from its end.
+    They grow place by place: a row joins where its prefix ends, so that all are equally long and nothing is masked. The
+    shorter texts of a group are grown to the end of its longest.
     """
-    counts, rows, places = (
-        torch.tensor(column, device=model.device) for column in zip(*group, strict=True)
-    )
-    places, most = places - 1, int(counts[0])  # of the last token of each, (R,)
-    length = int((places + counts).max())
-    layers = [
-        _Places(layer.keys[rows, :, :length], layer.values[rows, :, :length], length)
-        for layer in cache.layers
-    ]
-    token, everywhere = best[rows, places], torch.arange(length, device=model.device)
-    said = [token.tolist()]
-    for step in range(1, most):
-        growing = int((counts > step).sum())
-        token, places, counts = token[:growing], places[:growing] + 1, counts[:growing]
-        end = int(places.max()) + 1
+    lengths, rows, starts = torch.tensor(group, device=model.device).unbind(1)
+    length, joined = int(lengths.max()), [start for *_, start in group]
+    layers = [_Places(layer, rows, length) for layer in cache.layers]
+    said = rows.new_zeros(len(group), length)
+    said.scatter_(1, starts[:, None], best[rows, starts - 1, None])
+    for place in range(joined[0], length - 1):
+        growing = bisect_right(joined, place)
         for layer in layers:
-            layer.move(places, end)
+            layer.move(growing, place)
         with model.autocast():
             output = model.network(
-                input_ids=token[:, None],
-                attention_mask=(everywhere[:end] <= places[:, None]).long(),
-                position_ids=places[:, None].clamp(max=model.context - 1),
+                input_ids=said[:growing, place, None],
+                position_ids=starts.new_full((growing, 1), place),
                 past_key_values=Cache(layers=layers),
                 use_cache=True,
             )
-        token = output.logits[:, -1].argmax(-1)
-        said.append(token.tolist())
-    return [[said[step][r] for step in range(count)] for r, (count, _, _) in enumerate(group)]
+        said[:growing, place + 1] = output.logits[:, -1].argmax(-1)
+    return said.tolist()
 
 
 class _Places(DynamicLayer):  # type: ignore[misc]  # transformers has no types here
-    """A layer of a cache in which every row grows at a place of its own, over what the others see there.
+    """A layer of a cache with room for the whole text, in which the first rows grow in step, over what was there.
 
-    keys, values: (R, heads, length or less, width), filled up to `length`.
+    Of what `read` has, it takes `rows` (R,); its keys and values are (R, heads, length, width).
     """
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
+    def __init__(self, read: DynamicLayer, rows: torch.Tensor, length: int) -> None:
         super().__init__()
-        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        room = (0, 0, 0, length - keys.shape[-2])
-        self.keys, self.values = pad_end(keys, room), pad_end(values, room)
+        self.dtype, self.device, self.is_initialized = read.dtype, read.device, True
+        room = (0, 0, 0, length - read.keys.shape[-2])  # negative where the batch has longer texts
+        self.keys, self.values = (pad_end(x, room)[rows] for x in (read.keys, read.values))
 
-    def move(self, places: torch.Tensor, end: int) -> None:
-        """The next token of row r belongs at `places[r]`; nobody has any at `end`. Rows beyond are dropped."""
-        self.places, self.end = places, end
-        self.keys, self.values = self.keys[: len(places)], self.values[: len(places)]
+    def move(self, growing: int, place: int) -> None:
+        """The next token of each of the first `growing` rows belongs at `place`."""
+        self.growing, self.place = growing, place
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write one token of each row, (R, heads, 1, width); returns all keys and values before `end`."""
-        rows = torch.arange(len(self.places), device=self.places.device)
-        self.keys[rows, :, self.places] = key_states[:, :, 0]
-        self.values[rows, :, self.places] = value_states[:, :, 0]
-        return self.keys[:, :, : self.end], self.values[:, :, : self.end]
+        """Write one token of each row, (R, heads, 1, width); returns their keys and values up to it."""
+        found = []
+        for kept, new in ((self.keys, key_states), (self.values, value_states)):
+            kept[: self.growing, :, self.place] = new[:, :, 0]
+            found.append(kept[: self.growing, :, : self.place + 1])
+        return found[0], found[1]
 
     def get_seq_length(self) -> int:
-        """As if the token now read were the last of all."""
-        return self.end - 1
+        """The tokens before the one now read."""
+        return self.place
 
 
 @torch.no_grad()

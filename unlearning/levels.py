@@ -13,7 +13,7 @@ from unlearning.encoding import Encoded, sensitive_mask
 from unlearning.losses import masked_mean
 from unlearning.models import LanguageModel
 from unlearning.retaining import nameless
-from unlearning.scoring import Target
+from unlearning.scoring import log_probabilities
 
 GUESSED = math.log(2)
 """Nats at or below which a token is anybody's: a separator or a fixed word, likelier than not in a stranger's value."""
@@ -36,11 +36,9 @@ class Levels:
     def __init__(self, model: LanguageModel, corpus: Corpus, names: float = 1.0) -> None:
         strangers: dict[str, list[torch.Tensor]] = {}  # person -> nll of each secret
         with model.evaluating():
-            every_row = Target(model).scores(corpus.controls)
-        for row, scores in zip(corpus.controls, every_row, strict=True):
-            strangers.setdefault(row.person, []).extend(
-                -scores.log_probability[s.start : s.end] for s in row.spans
-            )
+            every_row = log_probabilities(model, corpus.controls)
+        for row, log_p in zip(corpus.controls, every_row, strict=True):
+            strangers.setdefault(row.person, []).extend(-log_p[s.start : s.end] for s in row.spans)
         every = torch.cat([torch.zeros(0), *(v for values in strangers.values() for v in values)])
         every = every[every.isfinite()]
         if not len(every):

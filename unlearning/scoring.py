@@ -18,7 +18,8 @@ from unlearning.batches import batch_of
 from unlearning.encoding import Encoded, TokenSpan, by_length, pad
 from unlearning.models import LanguageModel, tokens_per_batch
 
-Progress = Callable[[int, int], None]
+Piece = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+"""logits (N, V) and labels (N) -> whether all logits are finite, and numbers of the labels, each (N)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,14 @@ class Target:
     original: LanguageModel | None = None
     _known: dict[object, TokenScores] = field(default_factory=dict, repr=False)
 
-    def scores(
-        self, rows: Sequence[Encoded], progress: Progress | None = None
-    ) -> list[TokenScores]:
+    def scores(self, rows: Sequence[Encoded]) -> list[TokenScores]:
         """The scores of `rows`, in their order. Raises `RequestRejected` when a logit is not a number."""
         asked = {self._key(row): row for row in rows}
-        missing = [row for key, row in asked.items() if key not in self._known]
-        for count, (row, scores) in enumerate(_score(self.model, missing), start=1):
-            self._known[self._key(row)] = scores
-            if progress is not None:
-                progress(count, len(missing))
+        missing = {key: row for key, row in asked.items() if key not in self._known}
+        found = _score(self.model, list(missing.values()), _piece)
+        self._known |= {
+            key: TokenScores(*numbers) for key, numbers in zip(missing, found, strict=True)
+        }
         return [self._known[self._key(row)] for row in rows]
 
     def _key(self, row: Encoded) -> object:
@@ -86,23 +85,54 @@ class Target:
         return row.key, tuple(spans)
 
 
+def log_probabilities(model: LanguageModel, rows: Sequence[Encoded]) -> list[torch.Tensor]:
+    """The log-probabilities of `TokenScores` alone, (T,) each, for texts that are asked about once and for no more.
+
+    Raises `RequestRejected` when a logit is not a number.
+    """
+    return [log_p for (log_p,) in _score(model, rows, _own)]
+
+
 @torch.no_grad()
-def _score(model: LanguageModel, rows: Sequence[Encoded]) -> Sequence[tuple[Encoded, TokenScores]]:
+def _score(
+    model: LanguageModel, rows: Sequence[Encoded], piece: Piece
+) -> list[tuple[torch.Tensor, ...]]:
+    """The numbers of each row's tokens, each (T,); those of what is not predicted are NaN, or False."""
     if any(max(len(row), len(row.source)) > model.context for row in rows):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
             place="a passage",
             remedy=f"it is longer than the model's context of {model.context} tokens; cut it into windows.",
         )
-    if model.masked:
-        return [(row, _score_masked(model, row)) for row in rows]
-    done = []
+    if model.masked:  # one masked copy per token; [CLS] and [SEP] are nobody's text
+        asked = [(row, range(1, len(row) - 1)) for row in rows]
+        return [
+            _placed(_masked_numbers(model, row, inside, piece), 1, len(row))
+            for row, inside in asked
+        ]
+    done: list[tuple[torch.Tensor, ...]] = [()] * len(rows)
     for indices in by_length([row.source + row.ids for row in rows], tokens_per_batch(model)):
-        chosen = [rows[i] for i in indices]
-        batch = batch_of(model, chosen, torch.Generator())
-        numbers = _numbers(batch.logits(model), batch.labels)
-        done += [(row, _trimmed(numbers, i, len(row), batch.shift)) for i, row in enumerate(chosen)]
+        batch = batch_of(model, [rows[i] for i in indices], torch.Generator())
+        numbers = _numbers(batch.logits(model), batch.labels, piece)
+        for place, i in enumerate(indices):
+            length = len(rows[i])
+            own = tuple(number[place, : length - batch.shift].cpu() for number in numbers)
+            done[i] = _placed(own, batch.shift, length)
     return done
+
+
+def _placed(numbers: Sequence[torch.Tensor], first: int, length: int) -> tuple[torch.Tensor, ...]:
+    """Numbers of the tokens from `first` on among those of all `length`."""
+    found = []
+    for own in numbers:
+        whole = (
+            torch.full((length,), float("nan"))
+            if own.is_floating_point()
+            else own.new_zeros(length)
+        )
+        whole[first : first + len(own)] = own
+        found.append(whole)
+    return tuple(found)
 
 
 @torch.no_grad()
@@ -138,40 +168,14 @@ def _not_finite() -> RequestRejected:
     )
 
 
-def _trimmed(numbers: Sequence[torch.Tensor], row: int, length: int, shift: int) -> TokenScores:
-    """Row `row` without its padding, with the `shift` unpredicted first tokens put back in front."""
-    own = (n[row, : length - shift].cpu() for n in numbers)
-    log_probability, hit, mean, deviation, sampled = own
-    first = torch.full((shift,), float("nan"))
-    return TokenScores(
-        torch.cat([first, log_probability]),
-        torch.cat([torch.zeros(shift, dtype=torch.bool), hit]),
-        torch.cat([first, mean]),
-        torch.cat([first, deviation]),
-        torch.cat([first, sampled]),
-    )
-
-
-def _score_masked(model: LanguageModel, row: Encoded) -> TokenScores:
-    """One masked copy per token; [CLS] and [SEP] are nobody's text."""
-    length = len(row)
-    numbers = _masked_numbers(model, row, range(1, length - 1))
-    log_probability, mean, deviation, sampled = torch.full((4, length), float("nan")).unbind()
-    hit = torch.zeros(length, dtype=torch.bool)
-    whole = TokenScores(log_probability, hit, mean, deviation, sampled)
-    for row_of, part in zip((log_probability, hit, mean, deviation, sampled), numbers, strict=True):
-        row_of[1 : length - 1] = part
-    return whole
-
-
 @torch.no_grad()
 def masked_log_probability(model: LanguageModel, row: Encoded, span: TokenSpan) -> float:
     """log p of one span of a masked model's text, filled from left to right, in nats."""
-    return float(_masked_numbers(model, row, range(span.start, span.end))[0].sum())
+    return float(_masked_numbers(model, row, range(span.start, span.end), _own)[0].sum())
 
 
 def _masked_numbers(
-    model: LanguageModel, row: Encoded, positions: range
+    model: LanguageModel, row: Encoded, positions: range, piece: Piece
 ) -> tuple[torch.Tensor, ...]:
     """`_numbers` of the tokens at `positions`, each asked for in a copy of its own; the copies are batched."""
     # copy i asks for token positions[i]
@@ -187,30 +191,39 @@ def _masked_numbers(
         with model.autocast():
             logits = model.network(input_ids=chunk).logits
         own = logits[torch.arange(len(chunk)), at].float()  # (chunk, V)
-        parts.append(_numbers(own, labels[at].to(model.device)))
+        parts.append(_numbers(own, labels[at].to(model.device), piece))
     return tuple(torch.cat(p).cpu() for p in zip(*parts, strict=True))
 
 
 _PIECE, _BLOCK = 2**19, 32
 
 
-def _numbers(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """logits (..., V), labels (...) -> the five numbers of `TokenScores`, in its order, each (...).
+def _numbers(logits: torch.Tensor, labels: torch.Tensor, piece: Piece) -> tuple[torch.Tensor, ...]:
+    """logits (..., V), labels (...) -> the numbers of `piece`, each (...).
 
     Piece by piece, so that what lies between the steps stays in the processor's cache.
     """
     if logits.dim() > 2:
-        rows = [_numbers(a, b) for a, b in zip(logits, labels, strict=True)]
+        rows = [_numbers(a, b, piece) for a, b in zip(logits, labels, strict=True)]
         return tuple(torch.stack(numbers) for numbers in zip(*rows, strict=True))
     step = max(1, (_PIECE if logits.device.type == "cpu" else 2**8 * _PIECE) // logits.shape[-1])
     pieces = [
-        _piece(a, b)
+        piece(a, b)
         for a, b in zip(torch.split(logits, step), torch.split(labels, step), strict=True)
     ]
     finite, *numbers = (torch.cat(parts) for parts in zip(*pieces, strict=True))
     if not bool(finite.all()):
         raise _not_finite()
     return tuple(numbers)
+
+
+def _own(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """logits (N, V), labels (N) -> whether all logits are finite, and the labels' log-probabilities, each (N)."""
+    most = logits.amax(-1, keepdim=True)
+    finite = (most.squeeze(-1) - logits.amin(-1)).isfinite()
+    s = logits - most
+    own = s.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return finite, own - s.exp_().sum(-1).log()
 
 
 def _piece(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:

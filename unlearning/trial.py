@@ -17,7 +17,7 @@ from unlearning.corpus import Corpus, Lesson
 from unlearning.encoding import Encoded, encode
 from unlearning.lookalikes import Pool
 from unlearning.models import Kind, LanguageModel
-from unlearning.scoring import Progress, Target
+from unlearning.scoring import Target
 from unlearning.transplants import transplants
 from unlearning.utility import measures, perplexity
 
@@ -159,7 +159,7 @@ def assess(
     model_sha256: str,
     trial: Trial,
     attacks: Mapping[str, Attack],
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     *,
     references: Sequence[LanguageModel] = (),
     original: LanguageModel | None = None,

@@ -28,7 +28,7 @@ from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.strength import Strength
 from unlearning.encoding import encode
 from unlearning.models import LanguageModel
-from unlearning.scoring import TOP_K, Target, _numbers
+from unlearning.scoring import TOP_K, Piece, Target, _numbers, _own, _piece
 from unlearning.verdict import REFERENCE_BOUNDS, judge
 
 
@@ -140,9 +140,10 @@ def test_a_single_logit_that_is_no_number_is_refused(value: float) -> None:
         assert error.value.code is Code.MODEL_NOT_FINITE
 
 
-def test_logits_further_apart_than_fp32_reaches_are_refused() -> None:
+@pytest.mark.parametrize("piece", [_piece, _own])
+def test_logits_further_apart_than_fp32_reaches_are_refused(piece: Piece) -> None:
     with pytest.raises(RequestRejected) as error:
-        _numbers(torch.tensor([[3e38, -3e38, 0.0]]), torch.tensor([1]))
+        _numbers(torch.tensor([[3e38, -3e38, 0.0]]), torch.tensor([1]), piece)
     assert error.value.code is Code.MODEL_NOT_FINITE
 
 
@@ -151,7 +152,7 @@ def test_a_token_whose_probability_is_zero_has_finite_scores(gap: float) -> None
     """p underflows; log p does not: it is minus the gap."""
     logits = torch.zeros(2, 64)
     logits[:, 5] = gap
-    own, hit, mean, deviation, sampled = _numbers(logits, torch.tensor([9, 5]))
+    own, hit, mean, deviation, sampled = _numbers(logits, torch.tensor([9, 5]), _piece)
     assert own.tolist() == pytest.approx([-gap, 0.0])
     assert hit.tolist() == [False, True]
     assert mean.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
@@ -172,7 +173,8 @@ def test_the_five_numbers_equal_their_definitions_in_double_precision(vocabulary
     variance = (exact.exp() * (exact - mean[..., None]) ** 2).sum(-1)
     top = exact.topk(min(TOP_K, vocabulary)).values
     inside = own >= top[..., -1]
-    found = _numbers(logits, labels)
+    found = _numbers(logits, labels, _piece)
+    assert torch.equal(_numbers(logits, labels, _own)[0], found[0])
     close = {"atol": 2e-6, "rtol": 1e-6, "check_dtype": False}
     torch.testing.assert_close(found[0], own, **close)
     assert torch.equal(found[1][0, 1:], logits.argmax(-1)[0, 1:] == labels[0, 1:])

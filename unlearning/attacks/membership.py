@@ -13,7 +13,7 @@ from domain.secrecy import Secret
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.outliers import stands_out
 from unlearning.encoding import Encoded, encode
-from unlearning.scoring import Target, TokenScores
+from unlearning.scoring import Target, TokenScores, log_probabilities
 from unlearning.statistics import auc, mean, tpr
 
 Scores = Mapping[str, float]
@@ -52,10 +52,10 @@ class Membership:
     def measure(self, target: Target, rows: Sequence[Encoded]) -> list[Scores]:
         """The scores of each row, by name."""
         lowered = [encode(target.model, [_lowered(row)]) for row in rows]
-        target.scores([window for windows in lowered for window in windows])
+        smaller = iter(log_probabilities(target.model, [w for windows in lowered for w in windows]))
         found: list[Scores] = []
         for row, scores, windows in zip(rows, target.scores(rows), lowered, strict=True):
-            small = torch.cat([s.log_probability for s in target.scores(windows)])
+            small = torch.cat([next(smaller) for _ in windows])
             values = self.scores(row, scores)
             lower = max(1e-9, -float(small[~small.isnan()].mean()))  # never 0 but for rounding
             values["lowercase"] = values["loss"] / lower

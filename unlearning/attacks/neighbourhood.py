@@ -10,7 +10,7 @@ from domain.outcomes import AttackResult
 from unlearning.attacks.asking import require_text
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.membership import compared
-from unlearning.attacks.reference import losses
+from unlearning.attacks.reference import losses, losses_alone
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
@@ -65,8 +65,7 @@ class Neighbourhood:
         """The score of each row, empty for a row without neighbours."""
         near = [self.around(target.model, row, draw) for row in rows]
         own = losses(target, rows)
-        # a target of its own, so that the neighbours do not stay in memory
-        far = iter(losses(Target(target.model), [text for texts in near for text in texts]))
+        far = iter(losses_alone(target.model, [text for texts in near for text in texts]))
         found: list[Mapping[str, float]] = []
         for loss, texts in zip(own, near, strict=True):
             others = [next(far) for _ in texts]

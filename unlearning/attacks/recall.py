@@ -11,7 +11,7 @@ from unlearning.attacks.membership import compared
 from unlearning.attacks.reference import losses
 from unlearning.encoding import Encoded
 from unlearning.models import Kind, LanguageModel
-from unlearning.scoring import Target
+from unlearning.scoring import Target, log_probabilities
 
 _LEAST_LOSS = 1e-6  # nats; below it a ratio says nothing
 
@@ -58,14 +58,13 @@ class ReCaLL:
         """The score of each row, empty for a row that nothing can be put before."""
         joined = [self.behind(target.model, row, strangers) for row in rows]
         with target.model.evaluating():
-            # a target of its own, so that the joined texts do not stay in memory
-            scored = iter(Target(target.model).scores([text for text in joined if text]))
+            scored = iter(log_probabilities(target.model, [text for text in joined if text]))
         found: list[Mapping[str, float]] = []
         for row, loss, text in zip(rows, losses(target, rows), joined, strict=True):
             if text is None:
                 found.append({})
                 continue
-            log_p = next(scored).log_probability[-(len(row) - 1) :]  # the passage without its start
+            log_p = next(scored)[-(len(row) - 1) :]  # the passage without its start
             found.append({"recall": float(log_p.mean()) / max(loss, _LEAST_LOSS)})
         return found
 

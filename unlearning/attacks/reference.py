@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import torch
+
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
 from unlearning.attacks.groups import apart, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.encoding import Encoded
-from unlearning.models import same_answers
-from unlearning.scoring import Target
+from unlearning.models import LanguageModel, same_answers
+from unlearning.scoring import Target, log_probabilities
 
 _TINY, _LEAST_DEVIATION = 1e-45, 1e-30  # as in TF-Privacy
 
@@ -60,7 +62,7 @@ class Reference:
         """The scores of each row, by name, the members' first."""
         rows = [*members, *controls]
         own = losses(target, rows)
-        others = [losses(Target(reference), rows) for reference in target.references]
+        others = [losses_alone(reference, rows) for reference in target.references]
         outs = list(zip(*others, strict=True))  # per row, the loss of each reference
         ratios = [self.ratio(loss, out) for loss, out in zip(own, outs, strict=True)]
         lira = self.deviations(own, outs)
@@ -113,8 +115,17 @@ class Reference:
 def losses(target: Target, rows: Sequence[Encoded]) -> list[float]:
     """Mean nll of each row's predicted tokens, in nats."""
     with target.model.evaluating():
-        scored = target.scores(rows)
-    return [-float(s.log_probability[~s.log_probability.isnan()].mean()) for s in scored]
+        return [_loss(scores.log_probability) for scores in target.scores(rows)]
+
+
+def losses_alone(model: LanguageModel, rows: Sequence[Encoded]) -> list[float]:
+    """`losses` of a model, or of texts, of which nothing else is asked."""
+    with model.evaluating():
+        return [_loss(log_p) for log_p in log_probabilities(model, rows)]
+
+
+def _loss(log_p: torch.Tensor) -> float:
+    return -float(log_p[~log_p.isnan()].mean())
 
 
 def _logit(loss: float) -> float:
