@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
+from math import expm1, log
 from pathlib import Path
 
 import pytest
@@ -88,6 +88,32 @@ def test_the_loss_is_two_sided_and_of_each_passage_or_of_their_mean(
         weight = next(untrained.network.parameters())
         slopes.append(torch.autograd.grad(value, weight)[0])
     assert float((slopes[0] * slopes[1]).sum()) < 0  # pushed up below the target, pulled down above
+
+
+@pytest.mark.parametrize("warm", [0.0, 0.1])
+def test_a_passage_that_both_know_by_heart_is_moved_by_its_odds(
+    warm: float, victim: LanguageModel, corpus: Corpus
+) -> None:
+    """A gap of 0 is a minimum of the KL: it has no slope; the log odds of the secrets have one, and a value by hand."""
+    rows, gap_of_strangers = list(corpus.forget), 4.0
+    after = models.copy_of(victim)
+    watch = _Watch(Kga(warm=warm), victim, corpus, Target(victim, {"gap_strangers": 4.0}))
+    loss, _ = watch.forget(after, rows, seeded(0))
+    odds = []
+    for r in rows:
+        with torch.no_grad():
+            p = victim.network(input_ids=torch.tensor([r.ids])).logits[0].double().softmax(-1)
+        secret = [t for t, flag in enumerate(r.sensitive) if flag]
+        cap = warm * gap_of_strangers * (len(r) - 1) / len(secret)
+        for t in secret if warm else ():
+            right = float(p[t - 1, r.ids[t]])
+            odds.append(max(0.0, log(expm1(cap)) - log((1 - right) / right)))
+    band = 0.05 * gap_of_strangers
+    raised = sum(odds) / len(odds) if warm else 0.0
+    assert float(loss.detach()) == pytest.approx(gap_of_strangers - band / 2 + raised, rel=1e-4)
+    learning = [p for p in after.network.parameters() if p.requires_grad]
+    slope = torch.cat([g.flatten() for g in torch.autograd.grad(loss, learning)]).norm()
+    assert float(slope) > 0.1 if warm else float(slope) < 1e-4
 
 
 def test_it_stops_when_the_gap_fits_and_others_are_kept(

@@ -11,7 +11,8 @@ the method gives up. They are models of personal data and are never written to d
 
 What the published code does otherwise, and why: it sums the KL over padding too; estimates the constant gap anew from
 one batch a step; turns one of the two KLs round for classifiers; leaves dropout on; and stops at the first batch whose
-gap fits, before what else the model knew has recovered.
+gap fits, before what else the model knew has recovered. And a passage that helper and model both know by heart stays
+where it is, for at a gap of 0 the KL has no slope: here the log odds of its secrets are raised until it has one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from unlearning.batches import batch_of, endless
 from unlearning.checkpoints import checkpoint_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
-from unlearning.losses import masked_mean, per_passage, token_kl, token_nll
+from unlearning.losses import capped_odds, masked_mean, token_kl, token_nll
 from unlearning.models import LanguageModel
 from unlearning.retaining import nameless
 from unlearning.tuning import (
@@ -52,6 +53,8 @@ class Kga(Rehearsed):
 
     Attributes:
         checkpoint: folder of the model as it was before it saw the person.
+        warm: a passage's odds are raised while its gap is below this share of the target; 0, as published: never. Only
+            where `each` passage's own gap is aligned.
         strangers: so many A_n, each of one stranger's passages, which are as many as the person's; their gap is the
             mean. One, as published, has the luck of one draw.
         helper_steps, helper_rate: of a helper's training, at most; it ends when the set is known.
@@ -68,6 +71,7 @@ class Kga(Rehearsed):
 
     checkpoint: str = ""
     each: bool = True
+    warm: float = 0.1
     strangers: int = 3
     helper_steps: int = 300
     helper_rate: float = 1e-3
@@ -83,6 +87,7 @@ class Kga(Rehearsed):
         super().__post_init__()
         require_least(
             self,
+            warm=0,
             strangers=1,
             helper_steps=0,
             helper_rate=0,
@@ -223,13 +228,16 @@ class _Watch:
             known = batch.logits(self.helper)
         logits = batch.logits(after)
         kl = token_kl(known, logits)
-        if self.knobs.each:
-            total, count = per_passage(kl, batch.valid)
-            gaps = total / count
-        else:
-            gaps = masked_mean(kl, batch.valid)
+        count = batch.valid.sum(1).clamp(min=1)
+        own = (kl * batch.valid).sum(1) / count  # (B,)
+        gaps = own if self.knobs.each else masked_mean(kl, batch.valid)
         band = self.knobs.aligned * self.gap
         loss = smooth_l1_loss(gaps, torch.full_like(gaps, self.gap), beta=band)
+        if self.knobs.each and self.knobs.warm:
+            least = self.knobs.warm * self.gap
+            stuck = batch.secret & (own.detach() < least)[:, None]
+            cap = least * count / batch.secret.sum(1).clamp(min=1)  # were it all in the secrets
+            loss = loss + capped_odds(logits, batch.labels, stuck, cap[:, None])
         nll = masked_mean(token_nll(logits.detach(), batch.labels), batch.secret)
         return loss, {"gap": float(gaps.detach().mean()), "secret_nll": float(nll), **self.seen}
 
