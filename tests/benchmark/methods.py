@@ -4,7 +4,8 @@
 
 The models are trained once and kept under out/methods, the results of every arm and seed beside them; a second call
 goes on where the first stopped. Thresholds and settings were fixed on the seeds of `--dev`; the table is of others.
-A row is the mean over the seeds, its relation holds when it holds in every one. out/methods.json holds the rows.
+A row is the mean over the seeds, its relation holds when it holds in every one. out/methods.json holds the rows: those
+that were not asked for stay as an earlier call left them, and --dev writes none.
 """
 
 import argparse
@@ -71,9 +72,12 @@ def main() -> None:
     rows = [methods_rows.row_of(a, [c for c in found if c["arm"] == a.name]) for a in wanted]
     if methods_fairness.NAME in asked:
         rows.append(methods_fairness.row(drawn(FIRST, 3), CACHE))
-    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     methods_rows.show(rows, COLUMNS)
-    print(f"written to {RESULTS}")
+    if not options.dev:
+        kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+        every = methods_rows.merged(kept, rows, [*ARMS, methods_fairness.NAME])
+        RESULTS.write_text(json.dumps(every, indent=2) + "\n")
+        print(f"written to {RESULTS}")
 
 
 def _job(job: tuple[int, str, Sequence[str]]) -> list[Found]:

@@ -14,7 +14,7 @@ _ALIGNED = (
 _COUNTS = (
     "ends at strangers' level, others kept at least 0.8 (of models that do not speak unasked: those in the loss); in "
     "as many steps fewer tokens get there without the language-model loss; without the KL fewer do, or more of others "
-    "is lost; at the same level no more is kept without the task loss; fused layers of two requests are nearer to each "
+    "is lost; at the same level less is kept without the task loss; fused layers of two requests are nearer to each "
     "than their mean"
 )
 _KGA, _EUL = "KGA (Wang 2023), every passage's gap", "EUL (Chen 2023), bounded, warm start"

@@ -88,7 +88,7 @@ def each_loss_counts(case: Case, r: Result) -> tuple[bool, str]:
         without[name] = (_share(bench, model), _said(bench, model))
     level = secret_nll(bench.model, nameless(corpus.controls), corpus.seed)
     (unled, _), (loose, lost), (_, spared) = (without[name] for name in arms)
-    counts = share > unled and (share > loose or kept > lost) and kept >= spared
+    counts = share > unled and (share > loose or kept > lost) and kept > spared
     band = abs(full / level - 1) <= 0.2 and r.trace.stopped == "target"
     held = case.kept(r.scores) if bench.model.kind is Kind.CAUSAL else _held(bench, r.model)
     fused, numbers = _fusion(case, Eul(**r.options))

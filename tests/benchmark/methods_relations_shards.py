@@ -1,7 +1,7 @@
 """The relation of deletion by shards, which is exact. Thresholds are the reference notes', the same for every seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from unlearning import sharded
 from unlearning.assignment import Source, load_key
 from unlearning.deltas import learnt
 from unlearning.encoding import Encoded
-from unlearning.manifest import read
+from unlearning.manifest import Manifest, read
 from unlearning.models import LanguageModel
 from unlearning.retaining import nameless
 from unlearning.scoring import Target
@@ -31,7 +31,9 @@ DEARER = 1.01
 def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
     """Byte for byte a training without them; they are told as the unread are, as the base does it; shards cost little.
 
-    The base has read neither: how the secrets of the two lie apart there is in the people, and left out.
+    The base has read neither: how the secrets of the two lie apart there is in the people, and left out. The mean of
+    eight shards hardly knows a person whom one of them has read, so that the shards that held them are asked as well:
+    those can tell them from the unread before, and must not after.
     """
     bench, options = case.bench, r.options
     manifest = read(bench.lies(options["shards"]))
@@ -49,6 +51,11 @@ def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
     digests |= {"base": never.base_sha256, "combined": never.combined_sha256}
     identical = dict(r.trace.digests) == digests and r.trace.deletion is Deletion.EXACT
 
+    held = _shards_of(bench, manifest)
+    known, sure = _mean(_taught(bench, held, manifest, base))
+    left, unsure = _mean(_taught(bench, held, never, base))
+    unlearnt = known < -sure and abs(left) <= unsure
+
     off, interval = _difference(bench, r.model)
     before, wide = _difference(bench, bench.model)
     born, _ = _difference(bench, base)
@@ -61,27 +68,70 @@ def exact_deletion(case: Case, r: Result) -> tuple[bool, str]:
 
     one = recipe_of(1, 1, 0)
     singles = [trained(sources, recipe=replace(one, rate=x))[1] for x in (one.rate, *GENTLE)]
+    single = min(map(told, singles))
     cost, of_people, of_sentences = (
-        ours / theirs
-        for ours, theirs in zip(told(bench.model), min(map(told, singles)), strict=True)
+        ours / theirs for ours, theirs in zip(told(bench.model), single, strict=True)
     )
-    return identical and abs(off - born) <= interval and cost <= DEARER, (
-        f"identical bytes: {identical}; secret nll {off:+.2f} from that of people nobody has read (the base "
-        f"{born:+.2f}, interval {interval:.2f}; before {before:+.2f}, {wide:.2f}); perplexity of shards x{cost:.3f} "
-        f"(people x{of_people:.2f}, sentences x{of_sentences:.2f}); {r.trace.facts['shards_changed']:.0f} of "
-        f"{len(manifest.shards)} shards trained again"
+    return identical and unlearnt and abs(off - born) <= interval and cost <= DEARER, (
+        f"identical bytes: {identical}; secret nll from that of people nobody has read, less the base's, to the shards "
+        f"that held them {known:+.2f} (interval {sure:.2f}) before, {left:+.2f} ({unsure:.2f}) after; to the model "
+        f"{off:+.2f} (the base {born:+.2f}, interval {interval:.2f}; before {before:+.2f}, {wide:.2f}); perplexity of "
+        f"shards x{cost:.3f} (people x{of_people:.2f}, sentences x{of_sentences:.2f}; the base "
+        f"x{told(base)[0] / single[0]:.3f}); {r.trace.facts['shards_changed']:.0f} of {len(manifest.shards)} shards "
+        "trained again"
     )
+
+
+def _shards_of(bench: Bench, manifest: Manifest) -> Mapping[str, int]:
+    """The shard that held each of the forgotten."""
+    gone = bench.trial.corpus.references
+    people = {p.ref: p.person for p in bench.trial.corpus.texts() if isinstance(p, Passage)}
+    return {
+        people[reference]: number
+        for number, shard in enumerate(manifest.shards)
+        for reference in shard.references & gone
+    }
+
+
+def _taught(
+    bench: Bench, held: Mapping[str, int], shards: Manifest, base: LanguageModel
+) -> list[float]:
+    """By person: the secrets' nll less the unread people's, to the shard in `held`, less the same to the base.
+
+    A shard of which nothing is left is the base.
+    """
+
+    def apart(model: LanguageModel) -> Mapping[str, float]:
+        unread = fmean(_by_person(model, bench.trial.controls).values())
+        return {p: nll - unread for p, nll in _by_person(model, bench.trial.members).items()}
+
+    born = apart(base)
+    told = {
+        number: apart(sharded.teacher_of(shards, number, base, bench.model.device.type))
+        for number in set(held.values())
+        if shards.shards[number].files
+    }
+    return [told.get(held[p], born)[p] - born[p] for p in born]
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    """And half of its 95 % interval."""
+    spread = math.sqrt(variance(values) / len(values))
+    return fmean(values), student(len(values) - 1, 0.025) * spread
 
 
 def _difference(bench: Bench, model: LanguageModel) -> tuple[float, float]:
     """Mean nll of the forgotten people's secrets less the controls', nats per token, and half of its 95 % interval."""
-    ours, theirs = _by_person(model, bench.trial.members), _by_person(model, bench.trial.controls)
+    ours, theirs = (
+        list(_by_person(model, rows).values())
+        for rows in (bench.trial.members, bench.trial.controls)
+    )
     spread = math.sqrt(variance(ours) / len(ours) + variance(theirs) / len(theirs))
     return fmean(ours) - fmean(theirs), student(min(len(ours), len(theirs)) - 1, 0.025) * spread
 
 
-def _by_person(model: LanguageModel, rows: Sequence[Encoded]) -> list[float]:
+def _by_person(model: LanguageModel, rows: Sequence[Encoded]) -> Mapping[str, float]:
     people: dict[str, list[Encoded]] = {}
     for row in nameless(rows):
         people.setdefault(row.person, []).append(row)
-    return [secret_nll(model, own, 0) for own in people.values()]
+    return {person: secret_nll(model, own, 0) for person, own in people.items()}

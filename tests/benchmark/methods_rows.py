@@ -142,6 +142,12 @@ def row_of(arm: Arm, cases: Sequence[Found]) -> Found:
     }
 
 
+def merged(kept: Iterable[Found], rows: Iterable[Found], names: Sequence[str]) -> list[Found]:
+    """All rows of `names`, in that order: the new ones, and of the others those that were kept."""
+    every = {row["method"]: row for row in (*kept, *rows)}
+    return [every[name] for name in names if name in every]
+
+
 def _mean(values: Sequence[float]) -> float | None:
     """None where the score is not defined for the model: JSON has no NaN."""
     mean = fmean(values)

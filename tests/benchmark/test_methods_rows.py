@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmark import methods_fairness
 from tests.benchmark.methods import ARMS
-from tests.benchmark.methods_rows import COLUMNS, show
+from tests.benchmark.methods_rows import COLUMNS, merged, show
 from tests.benchmark.methods_scores import FREEDOM, SPREAD, Measured, range_of
 from tests.benchmark.methods_world import UNREAD, VICTIMS, world
 from unlearning.methods import METHODS
@@ -27,6 +27,16 @@ def test_a_row_without_scores_shows_its_relation_alone(
     table, said = capsys.readouterr().out.split("\n\n")
     assert table.splitlines()[-1] == f"| `fairness` | {'- | ' * (len(COLUMNS) - 1)}FAIL 1/2 |"
     assert said.strip().endswith("[of 1; of 2]")
+
+
+def test_rows_that_were_not_asked_for_stay_and_those_that_were_replace_their_own() -> None:
+    kept = [{"method": name, "made": "before"} for name in ("a", "b", "gone")]
+    rows = merged(kept, [{"method": name, "made": "now"} for name in ("c", "b")], ["a", "b", "c"])
+    assert [(row["method"], row["made"]) for row in rows] == [
+        ("a", "before"),
+        ("b", "now"),
+        ("c", "now"),
+    ]
 
 
 def test_the_retrained_range_is_as_wide_as_such_models_lie_apart() -> None:
