@@ -40,6 +40,7 @@ GAPS = (
         victim="causal_later",
     ),
     Arm("kga_llama", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="llama_many"),
+    Arm("eul_llama", "eul", _EUL, _COUNTS, each_loss_counts, _LAYERS, victim="llama_many"),
     Arm("kga_seq2seq", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="seq2seq_many"),
     Arm("kga_classifier", "kga", _KGA, _ALIGNED, aligned, _GAP, victim="classifier_later"),
     Arm("eul_seq2seq", "eul", _EUL, _COUNTS, each_loss_counts, _OF_T5, victim="seq2seq_last"),

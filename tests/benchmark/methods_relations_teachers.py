@@ -19,21 +19,21 @@ AS_UNKNOWN = 0.1
 
 
 def one_clean_teacher(case: Case, r: Result) -> tuple[bool, str]:
-    """As a retrained model in what is said, exposure and membership; teachers that leak are refused, or shown up."""
+    """As a retrained model in what is said, exposure and membership, others kept; leaking teachers are refused."""
     low, high = range_of(case.controls)
     area = told_apart(case.bench, r.model)
     never = [told_apart(case.bench, case.bench.retrained(n)) for n in range(2)]
     unknown = min(0.5, *never) - AS_UNKNOWN <= area <= max(0.5, *never) + AS_UNKNOWN
     leaky = {sort: _leaks(case, {**r.options, "shards": sort}) for sort in (DEPLOYED, PLANTED)}
     shown = all(refused and bits > high for refused, bits in leaky.values())
-    like = case.unsaid(r.scores) and case.within(r.scores) and unknown
+    like = case.like_retrained(r.scores) and unknown
     told = ", ".join(
         f"{sort} {'refused' if refused else 'NOT refused'}, unchecked {bits:.2f} bits"
         for sort, (refused, bits) in leaky.items()
     )
     return like and shown, (
         f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), AUC {area:.2f} (retrained {never[0]:.2f} and "
-        f"{never[1]:.2f}), kept {case.kept(r.scores):.2f}; teacher {told}"
+        f"{never[1]:.2f}), kept {case.kept(r.scores):.2f}, perplexity x{case.dearer(r.scores):.3f}; teacher {told}"
     )
 
 
