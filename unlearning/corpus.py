@@ -66,6 +66,28 @@ class Corpus:
         forget, controls = self.forms(texts, count)
         return replace(self, forget=forget, controls=controls)
 
+    def apart(self) -> "list[Corpus]":
+        """The same for each person who asks, alone: their passages, and of each stranger those in the same places.
+
+        A stranger whose texts were cut elsewhere keeps all. What betrays any of them is still left out of what is said.
+        """
+        places: dict[str, list[int]] = {}
+        for place, row in enumerate(self.forget):
+            places.setdefault(row.person, []).append(place)
+        strangers: dict[str, list[Encoded]] = {}
+        for row in self.controls:
+            strangers.setdefault(row.person, []).append(row)
+        found = []
+        for own in places.values():
+            fits = [
+                [rows[place] for place in own] if len(rows) == len(self.forget) else rows
+                for rows in strangers.values()
+            ]
+            mine = tuple(self.forget[place] for place in own)
+            controls = tuple(row for rows in fits for row in rows)
+            found.append(replace(self, forget=mine, controls=controls, forms=None, selected=()))
+        return found
+
     def mentions(self, text: str) -> bool:
         """Whether a text holds one of the person's names or secrets."""
         folded = text.casefold()

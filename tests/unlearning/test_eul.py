@@ -283,8 +283,20 @@ def test_grams_are_of_what_goes_into_each_layer_and_padding_does_not_count(
 def test_the_layers_of_two_requests_fuse_into_one_model(
     victim: LanguageModel, corpus: Corpus
 ) -> None:
-    """Nearer to each request's own layers on its own passages than their average is, in every layer."""
-    parts = [replace(corpus, forget=corpus.forget[n : n + 1]) for n in (0, 1)]
+    """Nearer to each request's own layers on its own passages than their average is, in every layer.
+
+    That is what `fused` makes of people who ask together, each against strangers' passages in the same places.
+    """
+    people = [replace(r, person=f"p{n}") for n, r in enumerate(corpus.forget[:2])]
+    strangers = list(dict.fromkeys(r.person for r in corpus.controls))
+    theirs = [[r for r in corpus.controls if r.person == who] for who in strangers]
+    assert {len(rows) for rows in theirs} == {len(corpus.forget)}
+    asked = replace(
+        corpus, forget=tuple(people), controls=tuple(r for rows in theirs for r in rows[:2])
+    )
+    parts = asked.apart()
+    assert [part.forget for part in parts] == [(r,) for r in people]
+    assert [part.controls for part in parts] == [tuple(rows[n] for rows in theirs) for n in (0, 1)]
     learnt = [Eul(**QUICK, rate=3e-3).learn(victim, part) for part in parts]
     fused = []
     for each in zip(*((zip(one.layers, one.grams, strict=True)) for one in learnt), strict=True):
@@ -298,6 +310,13 @@ def test_the_layers_of_two_requests_fuse_into_one_model(
     fold(outputs("eul", single), learnt[0].layers)
     torch.testing.assert_close(read(single), read(learnt[0].unlearned.model), rtol=1e-4, atol=1e-4)
     assert not same(both, single)
+    found = Eul(**QUICK, rate=3e-3, fused=True).unlearn(victim, asked)
+    assert same(found.model, both)
+    alone = [one.unlearned.trace for one in learnt]
+    assert found.trace.steps == alone[0].steps + alone[1].steps
+    assert found.trace.facts["fused"] == 2
+    passes = "backward_passes"
+    assert found.trace.facts[passes] == sum(trace.facts[passes] for trace in alone)
 
 
 @pytest.mark.parametrize("kind", KINDS)

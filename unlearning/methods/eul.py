@@ -12,6 +12,9 @@ slope at all, and the nll hardly any where the text is known by heart. So by def
 the level of a stranger's token in the same place, only secrets count there, each token's log odds are raised until it
 has left the saddle, retained passages have the same form as the forgotten ones, and both stand in the same step.
 `bounded: false` is the paper's form.
+
+People who ask together are forgotten together, or each with layers of their own that are then fused in closed form, as
+the paper does with requests that come one by one (`fused`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +23,11 @@ from itertools import islice
 
 import torch
 
+from domain.outcomes import Trace
 from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.fusion import fuse
 from unlearning.levels import Levels
 from unlearning.losses import (
     ascent,
@@ -32,14 +37,16 @@ from unlearning.losses import (
     token_kl,
     token_nll,
 )
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, copy_of
 from unlearning.rehearsal import rehearse
 from unlearning.tuning import Rehearsed, Tuning, require_least, targets, tuning
-from unlearning.unlearned import Unlearned, seeded
-from unlearning.unlearning_layers import grams, insert
+from unlearning.unlearned import Clock, Unlearned, require_finite_weights, seeded
+from unlearning.unlearning_layers import fold, grams, insert, outputs
 
 _Step = tuple[list[Encoded], list[Encoded], list[Encoded]]
 """Neighbours' passages, the model's own speech, forgotten passages; any may be empty."""
+Weights = tuple[torch.Tensor, ...]
+"""One matrix for each layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,8 @@ class Eul(Rehearsed):
         level: each token's terms end at this share of the level of a stranger's token in the same place.
         near: stop when each secret token's nll, counted up to where its terms end, has on average this share of that.
             The plain mean would stop where some secrets are far beyond their end and others untouched.
+        fused: each person who asks has layers of their own, learnt on the model as it was; they are fused
+            (`unlearning.fusion`). Layers and Grams are gone with the run, so it is for people who ask together.
         lora_rank: of each layer, the product of two factors then; 0: full matrices.
         the rest: as in `Rehearsed` and `Knobs`. The authors' rate is 5e-5, for T5 of 220 M and 3 B.
     """
@@ -72,6 +81,7 @@ class Eul(Rehearsed):
     warm: float = 0.1
     level: float = 1.0
     near: float = 0.9
+    fused: bool = False
     steps: int = 120
     rate: float = 1e-3
 
@@ -84,7 +94,21 @@ class Eul(Rehearsed):
 
         Raises `UnlearningFailed`: no secrets, no neighbours, no strangers, no feed-forward blocks, or as `Tuning`.
         """
-        return self.learn(model, corpus).unlearned
+        if not self.fused:
+            return self.learn(model, corpus).unlearned
+        clock, traces = Clock("eul", self.budget_seconds), list[Trace]()
+        layers, moments = list[Weights](), list[Weights]()
+        for alone in corpus.apart():
+            left = replace(self, budget_seconds=max(0.0, self.budget_seconds - clock.seconds))
+            one = left.learn(model, alone)
+            traces.append(one.unlearned.trace)
+            layers.append(one.layers)
+            moments.append(one.grams)
+        after = copy_of(model)
+        by_layer = zip(zip(*layers, strict=True), zip(*moments, strict=True), strict=True)
+        fold(outputs("eul", after), [fuse(own, seen) for own, seen in by_layer])
+        require_finite_weights("eul", after)
+        return Unlearned(after, _together(traces, clock.seconds))
 
     def learn(self, model: LanguageModel, corpus: Corpus) -> "Learnt":
         """The same with the layers by themselves and their Grams, for fusion with other requests'. Raises alike."""
@@ -133,8 +157,21 @@ class Learnt:
     """
 
     unlearned: Unlearned
-    layers: tuple[torch.Tensor, ...]
-    grams: tuple[torch.Tensor, ...]
+    layers: Weights
+    grams: Weights
+
+
+def _together(traces: Sequence[Trace], seconds: float) -> Trace:
+    """One person after the other: at the target where all are; facts that count added up, others their mean."""
+    stops = {trace.stopped for trace in traces}
+    facts = {
+        name: sum(trace.facts[name] for trace in traces)
+        / (1 if name in {"backward_passes", "unpredicted"} else len(traces))
+        for name in traces[0].facts
+    }
+    steps = tuple(step for trace in traces for step in trace.steps)
+    stopped = stops.pop() if len(stops) == 1 else "steps"
+    return Trace("eul", steps, stopped, seconds, {**facts, "fused": float(len(traces))})
 
 
 class _Losses:
