@@ -15,8 +15,9 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
-from itertools import count, islice
+from itertools import count, islice, takewhile
 from typing import NamedTuple
 
 import safetensors.torch
@@ -26,7 +27,7 @@ from torch import nn
 from domain.errors import Code, UnlearningFailed
 from domain.records import Passage
 from domain.secrecy import Secret
-from unlearning.deltas import WHOLE, combined, part, saved, written
+from unlearning.deltas import WHOLE, combined, part, saved, weights_sha256, written
 from unlearning.encoding import encode, pad
 from unlearning.lora import matrices
 from unlearning.models import Kind, LanguageModel, copy_of
@@ -82,17 +83,18 @@ def train_shard(
         texts: the shard's documents, in any order.
         recipe: how.
         number: of the shard.
-        earlier: files of a training of this shard on more documents, whose log and points are made use of.
+        earlier: files of a training of this shard on more documents, whose points are made use of where its log says
+            that base and recipe were the same.
         alive: called before each step; raises to stop.
 
     Raises:
         UnlearningFailed: METHOD_DIVERGED; METHOD_INAPPLICABLE when peft did something else than a plain LoRA.
     """
     plan = list(_batches(_rows(base, texts, recipe), recipe))
-    read = [_fingerprint(batch) for batch in plan]
-    begin, point = _resumed(earlier or {}, read)
-    files = {n: f for n, f in (earlier or {}).items() if 0 < _step_of(n) <= begin}
     keep, losses = _points(recipe), list[float]()
+    log = _log(plan, recipe, number, weights_sha256(base.network)) if keep else b""
+    begin, point = _resumed(earlier or {}, log)
+    files = {n: f for n, f in (earlier or {}).items() if 0 < _step_of(n) <= begin}
     probe = next(filter(None, plan))
     before = _said(base.network, probe)
     learner = _adapted(base, recipe, recipe.seed + number) if recipe.rank else _copied(base)
@@ -111,11 +113,7 @@ def train_shard(
     _require_finite(losses)
     _require_same(_said(combined(base, [part(files)]).network, probe), adapted, before)
     if keep:
-        rows = (
-            {"step": n, "rate": _rate(recipe, n), "seed": recipe.seed + number, "read": what}
-            for n, what in enumerate(read)
-        )
-        files[LOG] = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        files[LOG] = log
     return Trained(files, losses)
 
 
@@ -175,9 +173,24 @@ def _endless(rows: Sequence[Row], seed: str) -> Iterator[Row]:
         yield from sorted(rows, key=partial(place, turn=turn))
 
 
+def _log(plan: Sequence[Sequence[Row]], recipe: Recipe, number: int, base: str) -> bytes:
+    """All that a point depends on: a line of shard, base and recipe, then one for each step up to it."""
+    head = {"shard": number, "base": base, "recipe": asdict(recipe)}
+    steps = (
+        {
+            "step": n,
+            "rate": _rate(recipe, n),
+            "seed": recipe.seed + number,
+            "read": _fingerprint(batch),
+        }
+        for n, batch in enumerate(plan)
+    )
+    return "".join(json.dumps(x, sort_keys=True) + "\n" for x in (head, *steps)).encode()
+
+
 def _fingerprint(batch: Sequence[Row]) -> str:
-    """SHA-256 of what a step reads, in order: of keyed digests, so that nothing can be guessed from it."""
-    return hashlib.sha256("\n".join(row.tag for row in batch).encode()).hexdigest()
+    """SHA-256 of what a step reads, in order: of keyed digests and classes, so that no text can be guessed from it."""
+    return hashlib.sha256("\n".join(f"{r.tag} {r.label}" for r in batch).encode()).hexdigest()
 
 
 def _points(recipe: Recipe) -> frozenset[int]:
@@ -188,12 +201,10 @@ def _points(recipe: Recipe) -> frozenset[int]:
     return frozenset(stages | set(regular) | last)
 
 
-def _resumed(earlier: Mapping[str, bytes], read: Sequence[str]) -> tuple[int, bytes | None]:
-    """The last kept point before anything else is read than what the log says, and its content."""
-    was = [json.loads(line)["read"] for line in earlier.get(LOG, b"").splitlines()]
-    if len(was) != len(read):
-        return 0, None
-    same = next((n for n, (a, b) in enumerate(zip(was, read, strict=True)) if a != b), len(read))
+def _resumed(earlier: Mapping[str, bytes], log: bytes) -> tuple[int, bytes | None]:
+    """The last kept point before anything is other than what the earlier log says, and its content."""
+    lines = zip(earlier.get(LOG, b"").splitlines(), log.splitlines(), strict=False)
+    same = sum(1 for _ in takewhile(lambda two: two[0] == two[1], lines)) - 1  # the first: no step
     begin = max((_step_of(n) for n in earlier if _step_of(n) <= same), default=0)
     return begin, earlier.get(_POINT.format(begin))
 
