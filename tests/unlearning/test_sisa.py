@@ -99,6 +99,25 @@ def test_a_document_that_was_left_out_before_is_no_obstacle(
     assert again.trace.facts["documents_left_out"] == 1
 
 
+def test_only_the_tail_is_replayed_from_what_lies_on_the_disk(
+    shards: Run, corpus: Corpus, untrained: LanguageModel, tmp_path: Path
+) -> None:
+    """One run of eight steps with a point every two; the second is taken out of what the first left behind."""
+    recipe = replace(shards.recipe, shards=1, steps=8, every=2, near=2.0)
+    run = run_of(untrained, shards.sources, recipe, tmp_path)
+    folder, model, gone = run.folder, run.model, frozenset[str]()
+    for person, steps in (("p0", 2), ("p4", 4)):  # first read in the steps 7 and 6
+        own = frozenset(f"{person}.jsonl#{n}" for n in (1, 2, 3))
+        asked = replace(corpus, references=own)
+        made = method(run, shards=str(folder)).unlearn(model, asked)
+        folder, model, gone = tmp_path / person, made.model, gone | own
+        made.save(folder)
+        left, (never, _) = read(folder), run.without(gone)
+        assert left.shards[0].digests() == never.shards[0].digests()
+        assert left.combined_sha256 == never.combined_sha256 == weights_sha256(model.network)
+        assert made.trace.facts["backward_passes"] == steps
+
+
 def test_somebody_who_is_a_whole_shard_takes_it_with_them(
     shards: Run, corpus: Corpus, untrained: LanguageModel, tmp_path: Path
 ) -> None:
