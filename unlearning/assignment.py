@@ -103,7 +103,8 @@ def clusters(sources: Sequence[Source], key: Key, near: float) -> list[str]:
     Args:
         sources: the documents.
         key: the secret.
-        near: Jaccard index from which two texts are near-duplicates; above 1 nothing but people ties documents.
+        near: Jaccard index from which two texts are near-duplicates; above 1 only people tie documents, and having
+            the same runs of words.
     """
     above = list(range(len(sources)))
 

@@ -158,6 +158,7 @@ def test_slices_are_trained_again_from_the_one_that_held_the_person(shards: Run)
         assert again.files == never.files
         steps[number] = len(again.losses)
     assert steps == {0: 12, 1: 10, 2: 6}  # 2j / (R(R + 1)) of 12 for each stage that is run again
+    assert sum(steps.values()) / 3 == pytest.approx(12 * (2 / 3 + 1 / (3 * 3)))  # the law of SISA
 
 
 def test_the_files_are_verified_when_they_are_read(shards: Run, tmp_path: Path) -> None:
