@@ -71,6 +71,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LEAD = 24  # characters of text before a secret that are enough to tokenise a candidate as it would stand there
 
 
+def readable(text: str) -> str:
+    """The text with lone surrogates, which no tokenizer takes, as U+FFFD."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def encode(
     model: LanguageModel,
     passages: Iterable[Passage],
@@ -82,8 +87,8 @@ def encode(
 
     Every sensitive token is answered for by exactly one window, the one that gives it most text to the left. A secret
     longer than a quarter of the context is cut into pieces where it does not end in the first window, so that each
-    piece has text before it. With `rivals`, each uncut span carries its candidates. Lone surrogates, which no tokenizer
-    takes, are read as U+FFFD. An empty text has no window. With `names`, the person's name counts as a secret too: what
+    piece has text before it. With `rivals`, each uncut span carries its candidates. Texts are read as `readable` has
+    them. An empty text has no window. With `names`, the person's name counts as a secret too: what
     is to be forgotten is more than what can be asked for.
 
     For a seq2seq model what stands before the passage's answer is read by the encoder, its end where it is too long; a
@@ -99,7 +104,7 @@ def encode(
 def _windows(
     model: LanguageModel, passage: Passage, rivals: Rivals | None, kinds: Collection[SpanKind]
 ) -> list[Encoded]:
-    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", passage.text.reveal())
+    text = readable(passage.text.reveal())
     known = _names(text, passage)
     if model.kind is Kind.CLASSIFIER:
         return _labelled(model, passage, text, known)

@@ -28,7 +28,7 @@ from domain.errors import Code, UnlearningFailed
 from domain.records import Passage
 from domain.secrecy import Secret
 from unlearning.deltas import WHOLE, combined, part, saved, weights_sha256, written
-from unlearning.encoding import encode, pad
+from unlearning.encoding import encode, pad, readable
 from unlearning.lora import matrices
 from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.recipe import Recipe
@@ -132,7 +132,8 @@ def _rows(base: LanguageModel, texts: Sequence[Text], recipe: Recipe) -> list[Ro
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     found = []
     for text in texts:
-        ids = tokenizer(text.text, add_special_tokens=False, verbose=False)["input_ids"]
+        words = readable(text.text)
+        ids = tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"]
         whole = [start, *ids, tokenizer.eos_token_id]
         # one token is read twice, so that each is predicted
         pieces = range(0, max(1, len(whole) - 1), room - 1)

@@ -29,7 +29,7 @@ from domain.records import Passage
 from domain.secrecy import Secret
 from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Lesson, words
-from unlearning.encoding import encode, pad
+from unlearning.encoding import encode, pad, readable
 from unlearning.models import Kind, LanguageModel, best_device
 
 END = "<|endoftext|>"
@@ -292,9 +292,9 @@ class Pretraining:
         end = model.tokenizer.eos_token_id
         rows = [
             [end, *ids]
-            for ids in model.tokenizer([words(t) for t in texts], add_special_tokens=False)[
-                "input_ids"
-            ]
+            for ids in model.tokenizer(
+                [readable(words(t)) for t in texts], add_special_tokens=False
+            )["input_ids"]
         ]
         order = random.Random(self.seed)
         stream: list[int] = []
@@ -312,7 +312,7 @@ class Pretraining:
     def _masked(self, model: LanguageModel, texts: Sequence[Lesson]) -> Iterator[Batch]:
         """Endless batches of padded texts, tokens hidden anew each time; only the hidden ones are valid."""
         tokenizer, generator = model.tokenizer, torch.Generator().manual_seed(self.seed)
-        said = [words(t) for t in texts]
+        said = [readable(words(t)) for t in texts]
         rows = tokenizer(said, truncation=True, max_length=model.context)["input_ids"]
         least, most = self.hidden
         order = random.Random(self.seed)

@@ -72,6 +72,15 @@ def test_without_the_training_text_it_does_not_apply(trial: Trial, victim: Langu
     assert found.value.code is Code.METHOD_INAPPLICABLE
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_half_of_a_surrogate_pair_is_read_as_a_mark(
+    kind: str, trial: Trial, untrained: LanguageModel
+) -> None:
+    corpus = replace(trial.corpus, texts=lambda: ["The \ud800 orchard was quiet."])
+    after = Retrain(steps=2, batch=2, length=16).unlearn(tiny_model(kind, untrained), corpus)
+    assert after.trace.facts["backward_passes"] == 2
+
+
 def test_a_masked_model_learns_hidden_tokens(trial: Trial, untrained: LanguageModel) -> None:
     masked = tiny_model("bert", untrained)
     after = Retrain(**QUICK).unlearn(masked, trial.corpus)
