@@ -29,6 +29,8 @@ from unlearning.recipe import Recipe
 
 NAME, MODEL = "manifest.json", "model"
 VERSION = 1
+_FAULTS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What comes of reading a file that is no manifest."""
 
 
 class Held(NamedTuple):
@@ -97,32 +99,35 @@ class Manifest:
     def write(self, folder: Path, model: LanguageModel) -> None:
         """Write manifest, shards and model; the folder appears all at once, and nothing is ever overwritten.
 
-        Raises `Unavailable` when the disk is full; nothing is left then.
+        Raises `Unavailable` when it cannot be written, as on a full disk; nothing is left then.
         """
         if folder.exists():
             raise FileExistsError(f"{folder.name} exists; models are never overwritten")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # mode 0700
         try:
-            for number, shard in enumerate(self.shards):
-                own = partial / _folder(number)
-                for name, file in shard.files.items():
-                    own.mkdir(parents=True, exist_ok=True)
-                    if isinstance(file, bytes):
-                        (own / name).write_bytes(file)
-                    else:
-                        shutil.copyfile(file, own / name)
-            (partial / NAME).write_text(self._json(), "utf-8")
-            models.save(model, partial / MODEL)
-            partial.rename(folder)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(  # mode 0700; renamed away when all went well
+                prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
+            ) as partial:
+                self._fill(Path(partial), model)
+                Path(partial).rename(folder)
         except OSError:
             raise Unavailable(
                 Code.DISK,
                 place=f"shard folder {folder.name}",
-                remedy="it could not be written; free disk space and run again.",
+                remedy="it could not be written; check the folder above it, free disk space and run again.",
             ) from None
-        finally:  # renamed away when all went well
-            shutil.rmtree(partial, ignore_errors=True)
+
+    def _fill(self, folder: Path, model: LanguageModel) -> None:
+        for number, shard in enumerate(self.shards):
+            own = folder / _folder(number)
+            for name, file in shard.files.items():
+                own.mkdir(parents=True, exist_ok=True)
+                if isinstance(file, bytes):
+                    (own / name).write_bytes(file)
+                else:
+                    shutil.copyfile(file, own / name)
+        (folder / NAME).write_text(self._json(), "utf-8")
+        models.save(model, folder / MODEL)
 
     def _json(self) -> str:
         value = {
@@ -149,7 +154,7 @@ def kind(folder: Path | None) -> Literal["", "teachers", "model"]:
         return (
             "model" if json.loads((folder / NAME).read_text("utf-8"))["base_sha256"] else "teachers"
         )
-    except (OSError, ValueError, LookupError, TypeError):
+    except _FAULTS:
         return "teachers"
 
 
@@ -157,28 +162,36 @@ def read(place: str | Path) -> Manifest:
     """Read a manifest; every shard's files are digested.
 
     Raises:
-        UnlearningFailed: METHOD_INAPPLICABLE when it is not there, is not one, or a shard is missing; DIGEST_MISMATCH
-            when a file of a shard is not the one it names.
+        UnlearningFailed: METHOD_INAPPLICABLE when it is not there, is not one, or a shard is missing or outside the
+            folder, where only a list of teachers may have one; DIGEST_MISMATCH when a file of a shard is not the one
+            it names.
     """
     folder = Path(place)
     try:
         if not place:
-            raise ValueError("no folder")  # noqa: TRY301  joins the other faults
+            raise ValueError("no folder")
         value = json.loads((folder / NAME).read_text("utf-8"))
         if value.get("version", VERSION) != VERSION:
-            raise ValueError("another version")  # noqa: TRY301  joins the other faults
+            raise ValueError("another version")
+        if value.get("base_sha256") and not all(_inside(s["path"]) for s in value["shards"]):
+            raise ValueError("a shard elsewhere")
         shards = tuple(_shard(folder, found) for found in value["shards"])
         known = {f.name for f in fields(Manifest)} - {"shards", "recipe", "dropped"}
         rest = {name: str(value[name]) for name in known & value.keys()}
         recipe = Recipe(**value.get("recipe", {}))
         dropped = frozenset(map(str, value.get("dropped", ())))
         return Manifest(shards, recipe=recipe, dropped=dropped, **rest)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RequestRejected):
+    except (*_FAULTS, RequestRejected):
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
             place=f"the shards of the model, {NAME}",
             remedy="it is missing or not what `train` writes; train shards, or order another method first.",
         ) from None
+
+
+def _inside(path: str) -> bool:
+    """Whether a path cannot lead out of the manifest's folder."""
+    return not Path(path).is_absolute() and ".." not in Path(path).parts
 
 
 def _shard(folder: Path, found: Mapping[str, Any]) -> Shard:

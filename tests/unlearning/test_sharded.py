@@ -1,19 +1,24 @@
 """A person can be taken out of a model made of shards as if they had never been in it: the bytes are the same."""
 
+import errno
+import json
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
-from domain.errors import Code, RequestRejected, UnlearningFailed
+from domain.errors import Code, RequestRejected, Unavailable, UnlearningFailed
 from tests.unlearning.conftest import Run, Town, tiny_model
 from unlearning import models, shard_training, sharded
 from unlearning.assignment import Key, Source, load_key
 from unlearning.deltas import WEIGHTS, adapter, combined, weights_sha256
-from unlearning.manifest import MODEL, Manifest, Shard, read
+from unlearning.manifest import MODEL, Manifest, Shard, kind, read
 from unlearning.models import LanguageModel
 from unlearning.recipe import Recipe
 from unlearning.trial import prepare
@@ -176,6 +181,62 @@ def test_the_files_are_verified_when_they_are_read(shards: Run, tmp_path: Path) 
     with pytest.raises(UnlearningFailed) as found:
         read(tmp_path / "copy")
     assert found.value.code is Code.METHOD_INAPPLICABLE
+
+
+@pytest.mark.parametrize(
+    "path", ["{place}/other/{own}", "../other/{own}", "shards/../../other/{own}"]
+)
+def test_a_shard_outside_the_folder_is_refused(shards: Run, path: str, tmp_path: Path) -> None:
+    for name in ("run", "other"):
+        shutil.copytree(shards.folder, tmp_path / name)
+    file = tmp_path / "run" / "manifest.json"
+    value = json.loads(file.read_text())
+    [number] = read(shards.folder).holding(frozenset(GONE))
+    shard = value["shards"][number]
+    shard["path"] = path.format(place=tmp_path, own=shard["path"])
+    file.write_text(json.dumps(value))
+    assert (tmp_path / "run" / shard["path"] / WEIGHTS).is_file()
+    with pytest.raises(UnlearningFailed) as found:
+        read(tmp_path / "run")
+    assert found.value.code is Code.METHOD_INAPPLICABLE
+
+
+def test_a_manifest_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 10_000 + "]" * 10_000)
+    with pytest.raises(UnlearningFailed) as found:
+        read(tmp_path)
+    assert found.value.code is Code.METHOD_INAPPLICABLE
+    assert kind(tmp_path) == "teachers"
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(tempfile, "mkdtemp"), (shutil, "copyfile"), (Path, "write_text")],
+    ids=["folder", "shard", "manifest"],
+)
+def test_on_a_full_disk_nothing_is_left_and_what_was_there_stays(
+    shards: Run, owner: Any, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(shards.folder, tmp_path / "old")
+    before, model = read(tmp_path / "old"), shards.model
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(owner, step, full)
+        with pytest.raises(Unavailable) as found:
+            before.write(tmp_path / "new", model)
+    assert (found.value.code, found.value.place) == (Code.DISK, "shard folder new")
+    assert [p.name for p in tmp_path.iterdir()] == ["old"]
+    assert read(tmp_path / "old") == before
+
+
+def test_a_folder_that_cannot_be_made_is_named(shards: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable) as found:
+        read(shards.folder).write(tmp_path / "file" / "run", shards.model)
+    assert "check the folder above it" in found.value.sentence
 
 
 def test_a_manifest_comes_back_as_it_was_written_and_holds_nobody(
