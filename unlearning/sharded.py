@@ -9,6 +9,7 @@ same machine, versions and assignment). How documents are left out: `shard_train
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -206,14 +207,14 @@ def teacher_of(
     if base is not None and not {WEIGHTS, WHOLE}.isdisjoint(shard.files):
         return combined(base, [part(shard.read(*LEARNT))])
     own = shard.files.get("config.json")
-    try:
-        return load(own.parent if isinstance(own, Path) else Path(), device)
-    except RequestRejected as error:
-        raise UnlearningFailed(
-            Code.METHOD_INAPPLICABLE,
-            place=f"shard {number}",
-            remedy="it holds neither what it learnt on the manifest's base nor a model; restore it.",
-        ) from error
+    if isinstance(own, Path):
+        with suppress(RequestRejected):
+            return load(own.parent, device)
+    raise UnlearningFailed(
+        Code.METHOD_INAPPLICABLE,
+        place=f"shard {number}",
+        remedy="it holds neither what it learnt on the manifest's base nor a model; restore it.",
+    )
 
 
 def require_base(manifest: Manifest, base: LanguageModel) -> None:

@@ -260,6 +260,15 @@ def test_a_shard_that_is_a_model_is_its_own_teacher(shards: Run, teachers: Path)
         sharded.teacher_of(manifest, 0, None, "cpu")
 
 
+def test_a_teacher_is_never_the_model_in_the_working_directory(
+    teachers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(teachers / "shard1")
+    with pytest.raises(UnlearningFailed) as found:
+        sharded.teacher_of(read(teachers), 0, None, "cpu")
+    assert (found.value.code, found.value.place) == (Code.METHOD_INAPPLICABLE, "shard 0")
+
+
 def test_the_recipe_is_that_of_the_shards(shards: Run) -> None:
     kept = read(shards.folder).recipe
     assert replace(kept, device="cpu", threads=1, software={}) == shards.recipe
