@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, fields
 
 from domain.errors import Code, RequestRejected
 
+_SEEDS = 2**62  # torch takes 64 bits, and a shard's number is added
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -14,7 +16,7 @@ class Recipe:
         shards: so many isolated parts; the expected cost of one erasure is 1/shards of a training.
         slices: checkpoints of a shard, after each of so many growing parts of its people (SISA).
         rank: of the adapters; their scale is 2. At 0 a shard learns all weights.
-        rate: highest learning rate of AdamW; a tenth of the steps to warm up, then a cosine to a tenth.
+        rate: highest learning rate of AdamW, at most 1; a tenth of the steps to warm up, then a cosine to a tenth.
         steps, batch: optimiser steps of one shard, and texts in each.
         length: tokens of a text that are read at once; longer ones are cut.
         seed: of first weights and order.
@@ -39,15 +41,21 @@ class Recipe:
     software: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        least = {"shards": 1, "slices": 1, "rank": 0, "rate": 0, "steps": self.slices, "batch": 1}
+        least = {"shards": 1, "slices": 1, "rank": 0, "steps": self.slices, "batch": 1}
         least |= {"length": 2, "every": 0, "near": 0, "threads": 1}
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise RequestRejected(
-                    Code.SETTING_INVALID,
-                    place=f"option --{name}",
-                    remedy=f"it must be a number and at least {bound:g}.",
-                )
+        wrong = {
+            name: f"a number and at least {bound:g}"
+            for name, bound in least.items()
+            if not getattr(self, name) >= bound
+        }
+        if not 0 < self.rate <= 1:
+            wrong["rate"] = "a number above 0 and at most 1"
+        if not abs(self.seed) < _SEEDS:
+            wrong["seed"] = f"a number below {_SEEDS}"
+        for name, what in wrong.items():
+            raise RequestRejected(
+                Code.SETTING_INVALID, place=f"option --{name}", remedy=f"it must be {what}."
+            )
 
 
 KNOBS = tuple(f.name for f in fields(Recipe) if f.name not in ("device", "threads", "software"))

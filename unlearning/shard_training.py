@@ -88,14 +88,21 @@ def train_shard(
         alive: called before each step; raises to stop.
 
     Raises:
-        UnlearningFailed: METHOD_DIVERGED; METHOD_INAPPLICABLE when peft did something else than a plain LoRA.
+        UnlearningFailed: METHOD_DIVERGED; METHOD_INAPPLICABLE when there is nothing to read, or peft did something else
+            than a plain LoRA.
     """
     plan = list(_batches(_rows(base, texts, recipe), recipe))
     keep, losses = _points(recipe), list[float]()
     log = _log(plan, recipe, number, weights_sha256(base.network)) if keep else b""
     begin, point = _resumed(earlier or {}, log)
     files = {n: f for n, f in (earlier or {}).items() if 0 < _step_of(n) <= begin}
-    probe = next(filter(None, plan))
+    probe = next(filter(None, plan), None)
+    if probe is None:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place=f"the documents of shard {number}",
+            remedy="their texts are empty, so there is nothing to learn; leave them out.",
+        )
     before = _said(base.network, probe)
     learner = _adapted(base, recipe, recipe.seed + number) if recipe.rank else _copied(base)
     with _deterministic(recipe), learner as (network, files_of):
@@ -110,8 +117,9 @@ def train_shard(
                 files[_POINT.format(step + 1)] = _point(optimizer, learning)
         files |= files_of(learning)
         adapted = _said(network, probe)
-    _require_finite(losses)
-    _require_same(_said(combined(base, [part(files)]).network, probe), adapted, before)
+    whole = combined(base, [part(files)]).network
+    _require_finite(losses, whole)
+    _require_same(_said(whole, probe), adapted, before)
     if keep:
         files[LOG] = log
     return Trained(files, losses)
@@ -335,8 +343,10 @@ def _said(network: nn.Module, batch: Sequence[Row]) -> torch.Tensor:
     return logits
 
 
-def _require_finite(losses: Sequence[float]) -> None:
-    if not all(map(math.isfinite, losses)):
+def _require_finite(losses: Sequence[float], network: nn.Module) -> None:
+    """No loss ran away, nor did the weights in the last step, whose loss nobody has seen."""
+    weights = all(bool(torch.isfinite(p).all()) for p in network.parameters())
+    if not weights or not all(map(math.isfinite, losses)):
         raise UnlearningFailed(
             Code.METHOD_DIVERGED,
             place="the training of a shard",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import Code, RequestRejected
+from domain.errors import Code, RequestRejected, UnlearningFailed
 from domain.outcomes import Deletion
 from domain.records import Passage
 from domain.secrecy import Secret
@@ -22,6 +22,7 @@ from unlearning.manifest import Manifest, read
 from unlearning.methods.sisa import Sisa
 from unlearning.models import Kind
 from unlearning.recipe import Recipe
+from unlearning.shard_training import Text, train_shard
 from unlearning.trial import prepare
 
 PEOPLE, EACH = 40, 2
@@ -193,6 +194,13 @@ def test_shards_of_a_model_that_says_text_have_no_answers(
     fields = ["--group-field", "team", "--label-field", "class"]
     assert main(["fairness", str(shards.folder), "--data", str(reports), *fields]) != 0
     assert "only a classifier" in capsys.readouterr().err
+
+
+def test_a_shard_of_empty_texts_has_nothing_to_learn(run: Run) -> None:
+    with pytest.raises(UnlearningFailed) as found:
+        train_shard(run.base, [Text("0" * 32, 0, "", 1)], run.recipe, 2)
+    assert found.value.code is Code.METHOD_INAPPLICABLE
+    assert found.value.place == "the documents of shard 2"
 
 
 def test_a_classifier_is_trained_by_the_command(run: Run, reports: Path, tmp_path: Path) -> None:

@@ -302,12 +302,15 @@ def test_documents_that_are_all_alike_are_refused(shards: Run) -> None:
         {"shards": 0},
         {"rank": -1},
         {"rate": float("nan")},
+        {"rate": 0.0},
+        {"rate": float("inf")},
+        {"seed": 2**64},
         {"length": 1},
         {"slices": 0},
         {"steps": 2, "slices": 3},
     ],
 )
-def test_a_recipe_that_cannot_be_followed_is_refused_by_its_option(knobs: dict[str, int]) -> None:
+def test_a_recipe_that_cannot_be_followed_is_refused_by_its_option(knobs: dict[str, Any]) -> None:
     with pytest.raises(RequestRejected) as found:
         Recipe(**knobs)
     assert found.value.place == f"option --{next(iter(knobs))}"
