@@ -12,16 +12,18 @@ Labels = tuple[str, ...]
 
 
 def labels(corpus: CorpusFiles, field: str) -> Iterator[tuple[str, Labels]]:
-    """The reference of every row and the labels in its field: text or whole numbers; null, empty
-    and no such field are none. A text file has no fields.
+    """The reference of every row that has the field, and the labels in it: text or whole numbers;
+    null and empty are none. A text file has no fields.
 
     The texts are to be read first: that says which rows cannot be. Raises `RequestRejected`
     (CORPUS_CORRUPT) naming the first row whose field holds anything else, CORPUS_UNREADABLE for a
-    table without such a column.
+    table without such a column, and when no row has the field.
     """
+    named = False
     for file in corpus.files:
         name = corpus.name(file)
         for row, value in _values(file, name, field):
+            named = True
             values = value if isinstance(value, list) else [value]
             known = [v for v in values if v is not None and v != ""]
             if not all(isinstance(v, str | int) and not isinstance(v, bool) for v in known):
@@ -31,6 +33,12 @@ def labels(corpus: CorpusFiles, field: str) -> Iterator[tuple[str, Labels]]:
                     remedy=f"the field {field} must hold a label, or a list of labels",
                 )
             yield f"{name}#{row}", tuple(map(str, known))
+    if not named:
+        raise RequestRejected(
+            Code.CORPUS_UNREADABLE,
+            place=f"the field {field}",
+            remedy="no document has it; correct its name",
+        )
 
 
 def _values(file: Path, name: str, field: str) -> Iterable[tuple[int, object]]:
@@ -46,7 +54,15 @@ def _values(file: Path, name: str, field: str) -> Iterable[tuple[int, object]]:
             ) from None
     elif kind in reading.JSONL:
         for row, line in enumerate(reading.whole_lines(file), start=1):
-            if line.strip():
-                yield row, json.loads(line).get(field)
-    else:
-        yield 1, None
+            if line.strip() and field in (fields := _fields(line, f"{name}#{row}")):
+                yield row, fields[field]
+
+
+def _fields(line: bytes, place: str) -> dict[str, object]:
+    try:
+        fields: dict[str, object] = json.loads(line)
+    except RecursionError:  # the texts are read by a parser that goes deeper
+        raise RequestRejected(
+            Code.CORPUS_CORRUPT, place=place, remedy="its fields are nested too deep; flatten them"
+        ) from None
+    return fields

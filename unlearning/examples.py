@@ -51,7 +51,7 @@ def _passage(line: str, ref: str) -> Passage:
             raise ValueError("span outside the text")  # noqa: TRY301  joins the other faults of a line
         own = str(row.get("person", "person" if made else "")) if made or label is not None else ""
         return Passage(ref, Secret(text), made, own, answer, label)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
             place=ref,

@@ -25,15 +25,16 @@ def read_sources(
             only ever hashed under a key. A document without one is its own "person".
         label_field: for a classifier, holds the name or number of the text's class.
 
-    Raises `RequestRejected` (EXAMPLES_INVALID) with the file and row of whatever is wrong.
+    Raises `RequestRejected` (EXAMPLES_INVALID) with the file and row of whatever is wrong, and for a person field that
+    no row has.
     """
     root = path if path.is_dir() else path.parent
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     found = [
-        source
+        one
         for file in files
         if not any(part.startswith(".") for part in file.relative_to(root).parts)
-        for source in _read(
+        for one in _read(
             file, file.relative_to(root).as_posix(), text_field, person_field, label_field
         )
     ]
@@ -43,10 +44,16 @@ def read_sources(
             place=path.name,
             remedy="it holds no document; name a file of JSON lines or a folder of them.",
         )
-    return found
+    if person_field and not any(named for _, named in found):
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place=f"the field {person_field}",
+            remedy="no document has it; correct its name.",
+        )
+    return [source for source, _ in found]
 
 
-def _read(file: Path, name: str, *fields: str) -> Iterator[Source]:
+def _read(file: Path, name: str, *fields: str) -> Iterator[tuple[Source, bool]]:
     if file.suffix not in SUFFIXES:
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
@@ -66,19 +73,21 @@ def _read(file: Path, name: str, *fields: str) -> Iterator[Source]:
 
 def _source(
     line: bytes, reference: str, text_field: str, person_field: str, label_field: str
-) -> Source:
+) -> tuple[Source, bool]:
+    """The document of a line, and whether the line has the field with its people."""
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode("utf-8-sig"))
         text = row[text_field]
         people = row.get(person_field) if person_field else None
         labels = tuple(people) if isinstance(people, list) else (people,)
         own = row[label_field] if label_field else ""
         if not isinstance(text, str) or not all(
-            isinstance(x, str | int | None) for x in (own, *labels)
+            x is None or type(x) in {str, int} for x in (own, *labels)
         ):
             raise TypeError("no text or no label")  # noqa: TRY301  joins the other faults of a line
-        return Source(reference, text, [str(x) for x in labels if x not in (None, "")], str(own))
-    except (ValueError, LookupError, TypeError, AttributeError):
+        known = [str(x) for x in labels if x not in (None, "")]
+        return Source(reference, text, known, str(own)), person_field in row
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
             place=reference,

@@ -63,8 +63,30 @@ def test_a_label_may_be_a_number_and_blank_lines_count_as_rows(kind: str, tmp_pa
 
 def test_a_text_file_has_no_fields_and_is_its_own_person(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
-    (source,) = read_sources(str(tmp_path / "*.txt"), "text", "who")
-    assert (source.text, tuple(source.people)) == ("one", ())
+    written(tmp_path, ".jsonl", [{"text": "two", "who": None}])
+    found = {s.text: tuple(s.people) for s in read_sources(str(tmp_path), "text", "who")}
+    assert found == {"one": (), "two": ()}
+
+
+@pytest.mark.parametrize("field", ["who", "label"])
+def test_a_field_that_no_document_has_is_refused(field: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    written(tmp_path, ".jsonl", [{"text": "two", "person": "a"}])
+    with pytest.raises(RequestRejected) as refused:
+        read_sources(str(tmp_path), "text", *(["who"] if field == "who" else ["", "label"]))
+    assert refused.value.code is Code.CORPUS_UNREADABLE
+    assert refused.value.place == f"the field {field}"
+
+
+@pytest.mark.parametrize(
+    ("depth", "place"), [(1000, "a.jsonl#2"), (10_000, "1 rows of the corpus (a.jsonl#2)")]
+)
+def test_a_row_that_is_nested_too_deep_is_named(depth: int, place: str, tmp_path: Path) -> None:
+    deep = '{"text": "b", "more": ' + "[" * depth + "]" * depth + "}"
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "who": "x"}\n' + deep)
+    with pytest.raises(RequestRejected) as refused:
+        read_sources(str(tmp_path), "text", "who")
+    assert (refused.value.code, refused.value.place) == (Code.CORPUS_CORRUPT, place)
 
 
 @pytest.mark.parametrize(

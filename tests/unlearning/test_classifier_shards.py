@@ -150,7 +150,7 @@ def test_fairness_before_and_after_an_erasure(
     ("change", "place"),
     [
         ({"--yes": "9"}, "the class that is a yes"),
-        ({"--group-field": "nothing"}, "reports.jsonl#"),
+        ({"--group-field": "nothing"}, "the field nothing"),
         ({"--label-field": "team"}, "label"),
     ],
 )

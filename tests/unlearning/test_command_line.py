@@ -348,6 +348,7 @@ GOOD = '{"text": "call 555", "spans": [{"start": 5, "end": 8, "kind": "phone"}]}
         '{"text": "call 555", "answer": true}',
         '{"text": "call 555", "label": "1"}',
         '{"text": "call 555", "label": -1}',
+        pytest.param(f'{{"text": "call 555", "spans": {"[" * 10_000}{"]" * 10_000}}}', id="deep"),
     ],
 )
 def test_a_bad_line_is_named_by_file_and_line_and_shows_nothing_of_itself(

@@ -8,7 +8,7 @@ import pytest
 from domain.errors import Code, RequestRejected
 from tests import bare
 from tests.unlearning.conftest import Town
-from unlearning import models
+from unlearning import models, shard_training
 from unlearning.__main__ import main
 from unlearning.assignment import Source
 from unlearning.manifest import MODEL, Manifest, kind, read
@@ -66,6 +66,9 @@ def _rows(manifest: Manifest) -> dict[int, set[int]]:
         ("--out {place}/base", "--out"),
         ("--data {place}/absent.jsonl", "absent.jsonl"),
         ("--text-field words", "letters.jsonl#1"),
+        ("--person-field whom", "the field whom"),
+        ("--rate 0", "option --rate"),
+        ("--rate 1e9", "option --rate"),
     ],
 )
 def test_what_it_cannot_use_is_named(
@@ -75,6 +78,82 @@ def test_what_it_cannot_use_is_named(
     assert main(words(place, *given)) == 2
     assert json.loads(capsys.readouterr().out)["sentence"].startswith(said)
     assert not (place / "run").exists()
+
+
+ROWS = b"\n".join(b'{"text": "letter %d of the harbour"}' % n for n in range(2)) + b"\n"
+DEEP = b'{"text": "a", "more": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "documents"),
+    [
+        pytest.param(ROWS + b'{"text": "half \\ud800 of a pair"}\n', 3, id="surrogate"),
+        pytest.param(b"\xef\xbb\xbf" + ROWS, 2, id="byte order mark"),
+        pytest.param(ROWS.replace(b"\n", b"\r\n"), 2, id="CRLF"),
+        pytest.param(ROWS + b'{"text": ""}\n', 3, id="empty text"),
+    ],
+)
+def test_a_file_that_is_written_oddly_is_trained_on(
+    content: bytes, documents: int, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "letters.jsonl").write_bytes(content)
+    assert main(words(place, "--shards", 1)) == 0
+    assert json.loads(capsys.readouterr().out)["documents"] == [documents]
+    assert models.load(place / "run" / MODEL, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(ROWS + DEEP, "letters.jsonl#3: the line must be", id="depth"),
+        pytest.param(
+            ROWS + b'{"text": "caf\xe9"}', "letters.jsonl#3: the line must be", id="latin"
+        ),
+        pytest.param(
+            ROWS + b'{"text": "\xed\xa0\x80"}', "letters.jsonl#3: the line must be", id="bytes"
+        ),
+        pytest.param(ROWS.decode().encode("utf-16"), "letters.jsonl#1: the line must", id="UTF-16"),
+        pytest.param(b"", "letters.jsonl: it holds no document", id="empty file"),
+        pytest.param(b"\n \r\n", "letters.jsonl: it holds no document", id="no documents"),
+    ],
+)
+def test_a_file_that_is_broken_is_refused_in_one_sentence_and_nothing_is_written(
+    content: bytes, said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "letters.jsonl").write_bytes(content)
+    before = sorted(place.iterdir())
+    assert main(words(place)) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"] == Code.EXAMPLES_INVALID.value
+    assert answer["sentence"].startswith(said)
+    assert sorted(place.iterdir()) == before
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(1e9, 2), (float("inf"), 1)])
+def test_weights_that_run_away_in_the_last_step_are_no_model(
+    rate: float,
+    steps: int,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(shard_training, "_rate", lambda *_: rate)
+    (place / "letters.jsonl").write_bytes(ROWS)
+    assert main(words(place, "--shards", 1, "--steps", steps)) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"] == Code.METHOD_DIVERGED.value
+    assert "train with a lower rate" in answer["sentence"]
+    assert not (place / "run").exists()
+
+
+def test_a_field_that_is_null_names_nobody_and_one_that_is_nowhere_is_refused(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "two", "who": null}\n')
+    assert [s.people for s in read_sources(tmp_path, person_field="who")] == [[], []]
+    with pytest.raises(RequestRejected) as found:
+        read_sources(tmp_path, person_field="whom")
+    assert (found.value.code, found.value.place) == (Code.EXAMPLES_INVALID, "the field whom")
 
 
 def test_documents_are_referred_to_as_the_search_does(tmp_path: Path) -> None:
@@ -95,7 +174,10 @@ def test_documents_are_referred_to_as_the_search_does(tmp_path: Path) -> None:
     assert [(d.ref, d.text.reveal()) for d in searched] == [(s.reference, s.text) for s in found]
 
 
-@pytest.mark.parametrize("line", ["x", "[]", '{"text": 1}', '{"text": "a", "who": {"b": 1}}'])
+@pytest.mark.parametrize(
+    "line",
+    ["x", "[]", '{"text": 1}', '{"text": "a", "who": {"b": 1}}', '{"text": "a", "who": [true]}'],
+)
 def test_a_row_that_cannot_be_read_is_named(line: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "fine"}}\n{line}\n')
     with pytest.raises(RequestRejected) as found:
