@@ -230,6 +230,20 @@ COMPLETES = "completes_drop"
 """Why an attempt was made that trains again, without the person, what the one before had dropped at once."""
 
 
+RETRAIN_ESTIMATED = "retrain_seconds_estimated"
+"""The fact in a drop's trace that says how long training the dropped shards again will take, by estimate."""
+
+
+def until_complete(dropped: Attempt) -> float | None:
+    """Seconds that an attempt is estimated to take which trains again what this one dropped; None when nothing is due,
+    or nobody knows how long a step takes.
+
+    It does all that the drop did, the tests among it, and trains.
+    """
+    training = dropped.trace.facts.get(RETRAIN_ESTIMATED) if dropped.trace else None
+    return None if training is None else dropped.seconds + training
+
+
 def in_service(attempts: Sequence[Attempt]) -> Attempt | None:
     """The attempt that decides about a model: the last; before one that only completes it, where that did not pass."""
     if len(attempts) > 1 and attempts[-1].reason == COMPLETES:

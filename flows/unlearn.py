@@ -23,7 +23,15 @@ from domain.errors import (
 )
 from domain.lifecycle import Event
 from domain.log import log
-from domain.outcomes import COMPLETES, Assessment, Attempt, Deletion, Outcome, deletion
+from domain.outcomes import (
+    COMPLETES,
+    Assessment,
+    Attempt,
+    Deletion,
+    Outcome,
+    deletion,
+    until_complete,
+)
 from flows import build, progress
 from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
@@ -258,6 +266,7 @@ def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
     done = sum(len(model.attempts) for model in bench.progress.models.values())
     _keep_envelope(bench, bundle.verification_name(done), payload)
     outcome = attempt.verdict.outcome if attempt.verdict else Outcome.NOT_RUN
+    expected = until_complete(attempt)
     bench.stores.ledger.append(
         bench.ref,
         Event.ATTEMPTED,
@@ -269,6 +278,7 @@ def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
             "error": attempt.error,
             "deletion": deletion(attempt.trace),
             "seconds": round(attempt.seconds, 3),
+            **({} if expected is None else {"retrain_estimated": round(expected, 3)}),
         },
     )
     log(

@@ -22,6 +22,7 @@ from domain.outcomes import (
     Recall,
     deletion,
     in_service,
+    until_complete,
 )
 from reports import charts, words
 from reports.commands import COMMANDS
@@ -265,7 +266,7 @@ def _deletion(attempt: Attempt) -> str:
 
 
 def _kind(model: ModelErasure) -> str:
-    """Whether what is in service was made exactly, and how long it took from a drop to the whole; empty without one."""
+    """Whether what is in service was made exactly, and how long from a drop to the whole; empty without one."""
     served = in_service(model.attempts)
     if model.outcome is not Outcome.PASS or served is None or served.trace is None:
         return ""
@@ -273,16 +274,22 @@ def _kind(model: ModelErasure) -> str:
     drops = [a for a in model.attempts if a.trace is not None and a.trace.stopped == "dropped"]
     if not drops:
         return said
-    said += f" The part that held the person was left out after {_seconds(drops[-1])}"
+    said += f" The part that held the person was left out after {_seconds(drops[-1].seconds)}"
+    expected = until_complete(drops[-1])
     if served is drops[-1]:
-        return (
-            f"{said}; it is not trained again yet, so that others who were in it are missing too."
+        how_long = (
+            "How long that will take cannot be estimated: it is not known how long a step of its training takes."
+            if expected is None
+            else f"An estimate of how long that will take: about {_seconds(expected)}, from the steps that "
+            "are due, how long one took before, and how long the tests took."
         )
-    return f"{said}; training it again without the person was done {_seconds(served)} later."
+        return f"{said}; it is not trained again yet, so that others who were in it are missing too. {how_long}"
+    before = "" if expected is None else f" (estimated before: about {_seconds(expected)})"
+    return f"{said}; training it again without the person was done {_seconds(served.seconds)} later{before}."
 
 
-def _seconds(attempt: Attempt) -> str:
-    return f"{plain(attempt.seconds)} seconds"
+def _seconds(number: float) -> str:
+    return f"{plain(number)} seconds"
 
 
 def _charts(name: str, made: Sequence[Group]) -> tuple[Markup, ...]:

@@ -15,6 +15,7 @@ A list of teachers for `loo_ensemble` is the same file with nothing but `shards`
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ NAME, MODEL = "manifest.json", "model"
 VERSION = 1
 _FAULTS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What comes of reading a file that is no manifest."""
+_PACE = "seconds_per_step"
 
 
 class Held(NamedTuple):
@@ -75,6 +77,8 @@ class Manifest:
         dropped: references of documents that were taken out since: they still stand in the corpus, or in its redacted
             copy, and a later search finds them again.
         combined_sha256: weights of the model made of them.
+        seconds_per_step: of the last training of shards, clock time; None in a manifest that does not say. It is
+            never the same twice, and says nothing about what the model is: two manifests are equal without it.
     """
 
     shards: tuple[Shard, ...]
@@ -84,11 +88,17 @@ class Manifest:
     recipe: Recipe = field(default_factory=Recipe)
     dropped: frozenset[str] = frozenset()
     combined_sha256: str = ""
+    seconds_per_step: float | None = field(default=None, compare=False)
 
     @property
     def due(self) -> tuple[int, ...]:
         """Shards that have documents and were not trained on them yet."""
         return tuple(n for n, s in enumerate(self.shards) if s.documents and not s.files)
+
+    @property
+    def steps_due(self) -> int:
+        """Steps that it takes to train these from the beginning."""
+        return len(self.due) * self.recipe.steps
 
     def holding(self, references: frozenset[str]) -> tuple[int, ...]:
         """Shards that hold one of these documents."""
@@ -138,6 +148,7 @@ class Manifest:
             "recipe": asdict(self.recipe),
             "dropped": sorted(self.dropped),
             "combined_sha256": self.combined_sha256,
+            "seconds_per_step": self.seconds_per_step,
             "shards": [
                 {"path": _folder(n), "files": s.digests(), "documents": s.documents}
                 for n, s in enumerate(self.shards)
@@ -176,11 +187,12 @@ def read(place: str | Path) -> Manifest:
         if value.get("base_sha256") and not all(_inside(s["path"]) for s in value["shards"]):
             raise ValueError("a shard elsewhere")
         shards = tuple(_shard(folder, found) for found in value["shards"])
-        known = {f.name for f in fields(Manifest)} - {"shards", "recipe", "dropped"}
+        known = {f.name for f in fields(Manifest)} - {"shards", "recipe", "dropped", _PACE}
         rest = {name: str(value[name]) for name in known & value.keys()}
         recipe = Recipe(**value.get("recipe", {}))
         dropped = frozenset(map(str, value.get("dropped", ())))
-        return Manifest(shards, recipe=recipe, dropped=dropped, **rest)
+        pace = _pace(value.get(_PACE))
+        return Manifest(shards, recipe=recipe, dropped=dropped, seconds_per_step=pace, **rest)
     except (*_FAULTS, RequestRejected):
         raise UnlearningFailed(
             Code.METHOD_INAPPLICABLE,
@@ -192,6 +204,16 @@ def read(place: str | Path) -> Manifest:
 def _inside(path: str) -> bool:
     """Whether a path cannot lead out of the manifest's folder."""
     return not Path(path).is_absolute() and ".." not in Path(path).parts
+
+
+def _pace(value: Any) -> float | None:
+    """Seconds of a step as the manifest writes them; None where it does not."""
+    if value is None:
+        return None
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError("no number of seconds")
+    return seconds
 
 
 def _shard(folder: Path, found: Mapping[str, Any]) -> Shard:

@@ -8,6 +8,7 @@ After 3 shards and model are, byte by byte, those of a training on the corpus wi
 same machine, versions and assignment). How documents are left out: `shard_training`.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -132,6 +133,8 @@ def complete(
 ) -> tuple[Manifest, Work]:
     """Train every shard that is due on its documents; `earlier` had them trained with more of them.
 
+    The manifest then says how long a step took, for an estimate of the next time.
+
     Raises `UnlearningFailed`: DIGEST_MISMATCH for another base; METHOD_INAPPLICABLE for another key, when a document
     is not in `texts` or is not what the shard was trained on; as `train_shard`.
     """
@@ -143,6 +146,7 @@ def complete(
             remedy="the manifest was made with another one; restore that.",
         )
     shards, steps, losses = list(manifest.shards), dict[int, int](), list[float]()
+    seconds = 0.0
     for number in manifest.due:
         documents = shards[number].documents
         if any(key.tag(texts.get(h.reference, "")) != h.tag for h in documents):
@@ -154,11 +158,14 @@ def complete(
             )
         own = [Text(h.tag, h.slice, texts[h.reference], h.label) for h in documents]
         before = earlier.shards[number].read() if earlier is not None else None
+        began = time.monotonic()
         files, taken = train_shard(base, own, manifest.recipe, number, earlier=before, alive=alive)
+        seconds += time.monotonic() - began
         shards[number] = Shard(documents, files)
         steps[number] = len(taken)
         losses += taken
-    done = replace(manifest, shards=tuple(shards), combined_sha256="")
+    pace = seconds / len(losses) if losses else manifest.seconds_per_step
+    done = replace(manifest, shards=tuple(shards), combined_sha256="", seconds_per_step=pace)
     return done, Work(steps, tuple(losses))
 
 

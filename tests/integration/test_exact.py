@@ -1,7 +1,9 @@
 """A model that was made of shards: two people are erased exactly, one after the other, and the evidence says so."""
 
+import base64
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +110,24 @@ def test_the_report_says_exact_and_how_long_it_took(exact: Exact) -> None:
     page = Path(exact.answers[0]["report"]).read_text()
     assert "What is in service is exact" in page
     assert "training it again without the person was done" in page
+    assert "(estimated before: about" in page
+
+
+def test_estimate_and_seconds_of_the_retrain_are_signed_and_in_the_ledger(exact: Exact) -> None:
+    with zipfile.ZipFile(exact.answers[0]["bundle"]) as files:
+        drop, done = (
+            json.loads(base64.b64decode(json.loads(files.read(name))["payload"]))["predicate"]
+            for name in ("verification-001.dsse.json", "verification-002.dsse.json")
+        )
+    assert drop["policyCommitment"] == done["policyCommitment"]
+    first, second = drop["attempt"], done["attempt"]
+    assert (first["number"], first["trace"]["stopped"]) == (1, "dropped")
+    assert (second["number"], second["reason"]) == (2, "completes_drop")
+    told = [e["payload"] for e in exact.events(0) if e["event"] == "attempted"]
+    expected = float(first["seconds"]) + float(first["trace"]["facts"]["retrain_seconds_estimated"])
+    assert told[0]["retrain_estimated"] == pytest.approx(expected, abs=0.01)
+    assert told[1]["seconds"] == pytest.approx(float(second["seconds"]), abs=0.01)
+    assert "retrain_estimated" not in told[1]
 
 
 def test_what_is_served_is_byte_for_byte_a_training_without_both(exact: Exact) -> None:

@@ -8,7 +8,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.errors import EvidenceInvalid
-from domain.outcomes import COMPLETES, Attempt, CaseFile, Deletion, Outcome, Trace, in_service
+from domain.outcomes import (
+    COMPLETES,
+    RETRAIN_ESTIMATED,
+    Attempt,
+    CaseFile,
+    Deletion,
+    Outcome,
+    Trace,
+    in_service,
+)
 from reports import bundle, keys, report, statement, verify
 from reports.limits import limits_for
 from tests.reports import cases
@@ -28,6 +37,17 @@ def case(*attempts: Attempt) -> CaseFile:
 
 
 DROPPED = attempt(1, "dropped", Outcome.PASS, seconds=12.0)
+EXPECTED = replace(
+    DROPPED,
+    trace=Trace(
+        "sisa",
+        ({"loss": 1.0},),
+        "dropped",
+        1.0,
+        {RETRAIN_ESTIMATED: 200.0},
+        deletion=Deletion.EXACT,
+    ),
+)
 DONE = replace(attempt(2, "steps", Outcome.PASS, seconds=345.0), reason=COMPLETES)
 FAILED = replace(attempt(2, "steps", Outcome.FAIL, seconds=345.0), reason=COMPLETES)
 
@@ -37,11 +57,28 @@ def test_the_page_says_exact_and_how_long_the_retrain_took() -> None:
     assert "What is in service is exact" in page
     assert "left out after 12.00 seconds" in page
     assert "done 345 seconds later" in page
+    assert "estimated" not in page
     assert "exact_as_found" in limits_for(case(DROPPED, DONE))
 
 
-def test_a_drop_alone_says_that_the_rest_is_missing() -> None:
-    assert "not trained again yet" in report.render(case(DROPPED))
+def test_a_drop_alone_says_that_the_rest_is_missing_and_how_long_it_may_be() -> None:
+    page = report.render(case(DROPPED))
+    assert "not trained again yet" in page
+    assert "cannot be estimated" in page
+    page = " ".join(report.render(case(EXPECTED)).split())
+    assert "An estimate of how long that will take: about 212 seconds" in page
+    page = report.render(case(EXPECTED, DONE))
+    assert "done 345 seconds later (estimated before: about 212 seconds)" in page
+
+
+def test_seconds_and_the_drop_that_is_completed_are_signed() -> None:
+    drop, done = (
+        json.loads(verification(made))["predicate"]["attempt"] for made in (EXPECTED, DONE)
+    )
+    assert (drop["seconds"], drop["trace"]["stopped"]) == ("12", "dropped")
+    assert drop["trace"]["facts"] == {RETRAIN_ESTIMATED: "200"}
+    assert (done["seconds"], done["reason"]) == ("345", COMPLETES)
+    assert (done["method"], done["number"]) == (drop["method"], drop["number"] + 1)
 
 
 def test_what_was_changed_afterwards_is_called_approximate() -> None:

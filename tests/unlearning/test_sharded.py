@@ -248,6 +248,9 @@ def test_a_manifest_comes_back_as_it_was_written_and_holds_nobody(
     assert replace(again, shards=()) == replace(manifest, shards=())
     assert [s.documents for s in again.shards] == [s.documents for s in manifest.shards]
     assert again.dropped == frozenset(GONE)
+    assert (
+        again.seconds_per_step == manifest.seconds_per_step != read(shards.folder).seconds_per_step
+    )
     assert (tmp_path / "run").stat().st_mode & 0o077 == 0
     written = (tmp_path / "run" / "manifest.json").read_text().casefold()
     for person in town.place.known:

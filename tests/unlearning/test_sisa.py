@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from domain.errors import Code, UnlearningFailed
-from domain.outcomes import Deletion
+from domain.outcomes import RETRAIN_ESTIMATED, Deletion
 from domain.records import Passage
 from domain.secrecy import Secret
 from tests.unlearning.conftest import Run, run_of
@@ -71,12 +71,19 @@ def test_an_instant_drop_trains_nothing_and_the_rest_can_be_trained_later(
     assert (instant.trace.deletion, instant.trace.stopped) == (Deletion.EXACT, "dropped")
     assert instant.trace.facts["backward_passes"] == 0
     assert instant.trace.facts["shards_due"] == 1
+    assert instant.trace.facts["steps_due"] == shards.recipe.steps
+    pace = read(shards.folder).seconds_per_step
+    assert pace is not None
+    assert pace > 0
+    assert instant.trace.facts[RETRAIN_ESTIMATED] == shards.recipe.steps * pace
     folder = instant.save(tmp_path / "now")
     assert folder == tmp_path / "now" / MODEL
     later = method(shards, shards=str(tmp_path / "now")).unlearn(instant.model, corpus)
     assert weights_sha256(later.model.network) == weights_sha256(retrained.model.network)
     assert manifest_of(later) == replace(manifest_of(retrained), shards=manifest_of(later).shards)
     assert not manifest_of(later).due
+    assert (later.trace.stopped, later.trace.facts["steps_due"]) == ("steps", 0)
+    assert RETRAIN_ESTIMATED not in later.trace.facts
 
 
 def test_what_comes_out_can_be_asked_again_for_somebody_else(
@@ -134,6 +141,31 @@ def test_somebody_who_is_a_whole_shard_takes_it_with_them(
     assert made.trace.facts["shards_emptied"] == 1
     assert made.trace.facts["backward_passes"] == 0
     assert manifest_of(made).combined_sha256 == never.combined_sha256
+    now = method(run, instant=True).unlearn(run.model, corpus).trace
+    assert (now.stopped, now.facts["shards_due"]) == ("steps", 0)  # nothing is left to train again
+
+
+def test_an_older_manifest_gives_no_estimate(shards: Run, corpus: Corpus, tmp_path: Path) -> None:
+    shutil.copytree(shards.folder, tmp_path / "run")
+    file = tmp_path / "run" / "manifest.json"
+    value = json.loads(file.read_text())
+    del value["seconds_per_step"]
+    file.write_text(json.dumps(value))
+    own = method(shards, shards=str(tmp_path / "run"), instant=True)
+    facts = own.unlearn(shards.model, corpus).trace.facts
+    assert facts["steps_due"] == shards.recipe.steps
+    assert RETRAIN_ESTIMATED not in facts
+
+
+@pytest.mark.parametrize("pace", [-1, float("nan"), "soon"])
+def test_a_pace_that_is_no_number_of_seconds_is_refused(
+    pace: object, shards: Run, tmp_path: Path
+) -> None:
+    value = json.loads((shards.folder / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(value | {"seconds_per_step": pace}))
+    with pytest.raises(UnlearningFailed) as found:
+        read(tmp_path)
+    assert found.value.code is Code.METHOD_INAPPLICABLE
 
 
 def test_nothing_but_the_person_is_no_model(

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from domain.errors import Code, RequestRejected, UnlearningFailed
-from domain.outcomes import Deletion, Trace
+from domain.outcomes import RETRAIN_ESTIMATED, Deletion, Trace
 from domain.records import Passage
 from unlearning.assignment import Key, load_key
 from unlearning.corpus import Corpus
@@ -80,6 +80,7 @@ class Sisa:
             "shards_changed": float(len(changed)),
             "shards_emptied": float(sum(not left.shards[n].documents for n in changed)),
             "shards_due": float(len(left.due)),
+            "steps_due": float(left.steps_due),
             "documents_left_out": float(len(left.dropped) - len(manifest.dropped)),
             "backward_passes": float(sum(work.steps.values())),
             "base_secret_nll": level,
@@ -88,11 +89,13 @@ class Sisa:
                 all(version(name) == was for name, was in manifest.recipe.software.items())
             ),
         }
+        if left.due and left.seconds_per_step is not None:
+            facts[RETRAIN_ESTIMATED] = left.steps_due * left.seconds_per_step
         rows = tuple({"loss": x} for x in work.losses[:: 1 + len(work.losses) // _SHOWN])
         trace = Trace(
             "sisa",
             rows or ({"shards_due": facts["shards_due"]},),
-            "steps" if rows else "dropped",
+            "dropped" if left.due else "steps",
             clock.seconds,
             facts,
             _digests(left),
