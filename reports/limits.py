@@ -22,6 +22,11 @@ LIMITS = MappingProxyType(
             "none of the parts was trained on the documents that the search found. A document that "
             "the search missed may still be in one. That the base is clean was measured, not proven."
         ),
+        "teachers_hold_person": (
+            "The model in service was taught by a part that never saw the person; the parts that did "
+            "still hold the person, in the controller's folder of parts, until the controller destroys "
+            "them or trains them again without the person."
+        ),
         "named_attacks_only": (
             "Only the attacks named here were run, with their prompts and their number of trials. "
             "Another attack, another prompt or more trials may find what these did not."
@@ -140,9 +145,12 @@ def limits_for(case: CaseFile) -> tuple[str, ...]:
     rates = _rates_after(case)
     served = [in_service(model.attempts) for model in case.models]
     made = {attempt.trace.deletion for attempt in served if attempt and attempt.trace}
+    passed = [m for m in case.models if m.outcome is Outcome.PASS]
+    methods = {a.method for m in passed if (a := in_service(m.attempts))}
     facts = {
         "exact_as_found": Deletion.EXACT in made,
         "suppressed_only": Deletion.SUPPRESSION in made,
+        "teachers_hold_person": "loo_ensemble" in methods,
         "zero_hits_bound": any(rate.hits == 0 for rate in rates),
         "few_spans": any(rate.trials < _FEW_TRIALS for rate in rates),
         "inconclusive_is_not_pass": any(m.outcome is Outcome.INCONCLUSIVE for m in case.models),

@@ -19,7 +19,7 @@ from domain.outcomes import (
     in_service,
 )
 from reports import bundle, keys, report, statement, verify
-from reports.limits import limits_for
+from reports.limits import LIMITS, limits_for
 from tests.reports import cases
 from tests.reports.conftest import envelopes, verification
 
@@ -79,6 +79,15 @@ def test_seconds_and_the_drop_that_is_completed_are_signed() -> None:
     assert drop["trace"]["facts"] == {RETRAIN_ESTIMATED: "200"}
     assert (done["seconds"], done["reason"]) == ("345", COMPLETES)
     assert (done["method"], done["number"]) == (drop["method"], drop["number"] + 1)
+
+
+@pytest.mark.parametrize(("ended", "holds"), [(Outcome.PASS, True), (Outcome.FAIL, False)])
+def test_a_teacher_that_was_left_out_still_holds_the_person(ended: Outcome, holds: bool) -> None:
+    made = cases.attempt(1, "loo_ensemble", 0, ended)
+    limits = limits_for(cases.case(models=(replace(cases.model(outcome=ended), attempts=(made,)),)))
+    assert ("teachers_hold_person" in limits) is holds
+    assert "the parts that did still hold the person" in LIMITS["teachers_hold_person"]
+    assert "teachers_hold_person" not in limits_for(case(DROPPED, DONE))
 
 
 def test_what_was_changed_afterwards_is_called_approximate() -> None:
