@@ -55,6 +55,7 @@ class ModelSection:
     verdict: str
     sentence: str
     kind: str  # exact or approximate, of what is in service
+    inexact: str  # why what was tried exactly is not what is in service
     measured: Attempt | None  # the attempt whose numbers stand in the column "after"
     groups: tuple[Group, ...]
     charts: tuple[Markup, ...]
@@ -250,6 +251,7 @@ def _section(model: ModelErasure) -> ModelSection:
         words.say(words.OUTCOMES, model.outcome.value),
         _sentence(model, measured),
         _kind(model),
+        _inexact(model),
         measured,
         made,
         _charts(model.name, made),
@@ -286,6 +288,15 @@ def _kind(model: ModelErasure) -> str:
         return f"{said}; it is not trained again yet, so that others who were in it are missing too. {how_long}"
     before = "" if expected is None else f" (estimated before: about {_seconds(expected)})"
     return f"{said}; training it again without the person was done {_seconds(served.seconds)} later{before}."
+
+
+def _inexact(model: ModelErasure) -> str:
+    """Why the exact method that was tried is not what is in service; empty where none was, or where it is."""
+    tried = [a for a in model.attempts if a.method in words.EXACT]
+    if not tried or (model.outcome is Outcome.PASS and in_service(model.attempts) in tried):
+        return ""
+    why = words.say(words.INEXACT, tried[-1].error)
+    return f"Exact deletion was tried first and is not what is in service: {why}."
 
 
 def _seconds(number: float) -> str:

@@ -446,6 +446,26 @@ DELETIONS = MappingProxyType(
 )
 """What an erasure of a model is. Exact is said of the procedure, on the documents that the search found."""
 
+EXACT = frozenset({"sisa"})
+"""The methods that make a model exactly or not at all."""
+
+INEXACT = MappingProxyType(
+    {
+        "": "the model that it made did not pass",
+        "base_knows_person": "the model beneath the parts already knows this person",
+        "digest_mismatch": "the model, its base or a part is not the one that the manifest names",
+        "method_inapplicable": (
+            "the manifest of the parts does not fit: its key or its base is missing, or the corpus is "
+            "not the one that the parts were trained on, with its rows in the same place"
+        ),
+        "method_diverged": "the numbers ran away while a part was trained again",
+        "method_over_budget": "it took longer than the policy allows",
+        "out_of_memory": "there was not enough memory on the machine",
+        "no_controls": "without people never seen nobody can tell whether the base knows this person",
+    }
+)
+"""Why an exact method is not what is in service, by the code of its attempt."""
+
 OUTCOMES = MappingProxyType(
     {
         "PASS": "passed",

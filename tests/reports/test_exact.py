@@ -1,6 +1,7 @@
 """Exact or approximate: the evidence says which, and how long a part that was left out was missing."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +119,34 @@ def test_only_a_retrain_of_a_drop_may_fail_behind_a_pass() -> None:
     late = replace(FAILED, reason="next_in_policy")
     with pytest.raises(EvidenceInvalid):
         statement.refuse_contradiction(case(DROPPED, late))
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        ("base_knows_person", "the model beneath the parts already knows this person"),
+        ("method_inapplicable", "with its rows in the same place"),
+        ("digest_mismatch", "is not the one that the manifest names"),
+        ("method_diverged", "the numbers ran away"),
+    ],
+)
+def test_the_page_says_why_the_exact_method_is_not_in_service(error: str, why: str) -> None:
+    refused = Attempt(1, "sisa", cases.sha(41), "first_in_policy", 0.5, error)
+    page = report.render(case(refused, cases.FULFILLED.models[0].attempts[-1]))
+    assert "What is in service is approximate" in page
+    (said,) = re.findall(r"<p>(Exact deletion was tried first and is not .*)</p>", page)
+    assert why in said
+
+
+def test_an_exact_model_that_did_not_pass_is_told_apart_from_a_refusal() -> None:
+    failed = attempt(1, "steps", Outcome.FAIL, seconds=3.0)
+    page = report.render(case(failed, cases.FULFILLED.models[0].attempts[-1]))
+    assert "not what is in service: the model that it made did not pass." in page
+
+
+@pytest.mark.parametrize("attempts", [(DROPPED, DONE), (DROPPED, FAILED)])
+def test_nothing_is_excused_where_the_exact_model_is_in_service(
+    attempts: tuple[Attempt, ...],
+) -> None:
+    assert "Exact deletion was tried" not in report.render(case(*attempts))
+    assert "Exact deletion was tried" not in report.render(cases.FULFILLED)
