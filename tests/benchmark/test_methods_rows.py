@@ -23,6 +23,7 @@ def test_a_row_without_scores_shows_its_relation_alone(
         (tmp_path / f"{seed}-fairness.json").write_text(json.dumps(kept))
     row = methods_fairness.row([1, 2], tmp_path)
     assert (row["relation"], row["holds"]) == (False, 1)
+    assert str(row["system"]).startswith("FairSISA (Kadhe 2023)")
     show([row], COLUMNS)
     table, said = capsys.readouterr().out.split("\n\n")
     assert table.splitlines()[-1] == f"| `fairness` | {'- | ' * (len(COLUMNS) - 1)}FAIL 1/2 |"
@@ -59,6 +60,39 @@ def test_people_whom_no_model_has_read_are_enough_and_have_nobodys_name(victim: 
         place = world(seed, victim)
         assert len({p.name for p in place.unread}) == UNREAD
         assert not {p.name for p in place.unread} & {p.name for p in place.people}
+
+
+SYSTEMS = {
+    "Quark (Lu 2022)": "quark",
+    "FairSISA, Kadhe 2023": "sisa",
+    "Leave-one-out ensemble (Liu 2023)": "loo_ensemble",
+    "PCGU (Yu 2023)": "pcgu",
+    "Knowledge Unlearning (Jang 2023)": "gradient_ascent",
+    "KGA (Wang 2023)": "kga",
+    "F-Learning (Ni 2024)": "task_vector",
+    "LLMU (Yao 2023)": "llmu",
+    "Who's Harry Potter (Eldan 2023)": "anchor_distillation",
+    "DEPN (Wu 2023)": "depn",
+    "EUL (Chen 2023)": "eul",
+    "SeUL (Wang 2024)": "selective_ascent",
+    "LAU (Yuan 2024)": "adversarial",
+    "Mechanistic Unlearning (Guo 2025)": "mechanistic",
+}
+"""The fourteen published systems, as their rows name them, and the method that is each of them."""
+
+
+def test_each_of_the_fourteen_systems_has_a_row() -> None:
+    assert len(SYSTEMS) == len(set(SYSTEMS.values())) == 14
+    rows = {(arm.method, arm.system) for arm in ARMS.values()}
+    missing = [
+        name
+        for name, method in SYSTEMS.items()
+        if not any(m == method and name in system for m, system in rows)
+    ]
+    assert missing == []
+    assert {arm.system.split(", ")[1] for arm in ARMS.values() if arm.method == "adversarial"} >= {
+        *("AdvGA", "AdvNPO")
+    }
 
 
 def test_every_row_takes_its_options() -> None:
