@@ -86,9 +86,9 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exact]:
         ["keys", "create"],
         ["train", folder / "base", "--data", folder / "corpus", "--out", out, *STEPS],
         *(["request", "add", path] for path in asked),
+        *(["erase", "@2"], ["erase", "@3"]),
     )
-    refs = (first["request"], second["request"])
-    yield Exact(world, out, world.answers(*(["erase", ref] for ref in refs)))
+    yield Exact(world, out, [first, second])
     shutil.rmtree(folder)
 
 

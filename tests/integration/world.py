@@ -29,10 +29,13 @@ CANARY = {
 """What is searched for in every store: strings that nothing else contains."""
 
 ONE_AFTER_ANOTHER = """
-import contextlib, io, json, sys
+import contextlib, io, json, os, sys
 from flows.cli import app
 answers = []
 for words in json.loads(sys.argv[1]):
+    while "=" in words[0]:
+        os.environ.update([words.pop(0).split("=", 1)])
+    words = [answers[int(w[1:])]["request"] if w.startswith("@") else w for w in words]
     with contextlib.redirect_stdout(io.StringIO()) as said:
         app([*words, "--json"], standalone_mode=False)
     answers.append(json.loads(said.getvalue()))
@@ -111,7 +114,11 @@ class World:
         return json.loads(done.stdout)
 
     def answers(self, *commands: Sequence[object]) -> list[Any]:
-        """The JSON answers of commands that must succeed, all in one process."""
+        """The JSON answers of commands that must succeed, all in one process.
+
+        What stands before a command as `NAME=value` is its environment, and that of those behind it; `@n` is the
+        request that the n-th of them, from 0, was about.
+        """
         words = json.dumps([[str(word) for word in command] for command in commands])
         done = self.python(ONE_AFTER_ANOTHER, words)
         assert done.returncode == 0, done.stdout + done.stderr
