@@ -35,6 +35,8 @@ class Corpus:
             made-up values that may be said instead.
         names: casefolded words and values that betray the person; text that holds one is not rehearsed.
         references: where the forget passages stand in the corpus, for teachers that must not have seen them.
+        originals: the documents behind `references`, as they stand in the corpus: they tell whether a row is still what
+            a manifest says.
         texts: gives all text the model was trained on, without the person's spans, to train it again; nothing where
             that is not at hand.
         seed: every random choice of a method comes from it.
@@ -53,6 +55,7 @@ class Corpus:
     names: frozenset[str] = field(repr=False)
     references: frozenset[str]
     seed: int
+    originals: tuple[Passage, ...] = field(default=(), repr=False)
     texts: Callable[[], Iterable[Lesson]] = field(default=tuple, repr=False, compare=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     finds: Callable[[str], bool] = field(default=_nowhere, repr=False, compare=False)

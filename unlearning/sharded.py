@@ -139,12 +139,7 @@ def complete(
     is not in `texts` or is not what the shard was trained on; as `train_shard`.
     """
     require_base(manifest, base)
-    if key.id != manifest.key_id:
-        raise UnlearningFailed(
-            Code.METHOD_INAPPLICABLE,
-            place="the shard key",
-            remedy="the manifest was made with another one; restore that.",
-        )
+    require_key(manifest, key)
     shards, steps, losses = list(manifest.shards), dict[int, int](), list[float]()
     seconds = 0.0
     for number in manifest.due:
@@ -231,4 +226,14 @@ def require_base(manifest: Manifest, base: LanguageModel) -> None:
             Code.DIGEST_MISMATCH,
             place="the base of the shards",
             remedy="its weights are not those that the manifest names; restore them.",
+        )
+
+
+def require_key(manifest: Manifest, key: Key) -> None:
+    """Raise `UnlearningFailed` (METHOD_INAPPLICABLE) when it is not the key of this manifest."""
+    if key.id != manifest.key_id:
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the shard key",
+            remedy="the manifest was made with another one; restore that.",
         )

@@ -77,7 +77,7 @@ def prepare(
     Raises:
         UnlearningFailed: no secret in the passages, or fewer than two other people of the same form.
     """
-    order, references = random.Random(seed), frozenset(p.ref for p in members)
+    order, originals = random.Random(seed), tuple(members)
     members = tuple({(p.text, p.answer, p.label): p for p in members}.values())
 
     def holds_secret(passage: Passage) -> bool:
@@ -129,8 +129,9 @@ def prepare(
             ordinary=encode(model, plain[half:]),
             controls=encode(model, learnt_from, names=True),
             names=frozenset(_values(members)),
-            references=references,
+            references=frozenset(p.ref for p in originals),
             seed=seed,
+            originals=originals,
             texts=texts,
             secrets=frozenset(_values(members, frozenset(SpanKind) - {SpanKind.PERSON})),
             finds=finds,

@@ -14,6 +14,7 @@ from domain.records import Passage
 from domain.secrecy import Secret
 from tests.unlearning.conftest import Run, run_of
 from unlearning import sharded
+from unlearning.assignment import create_key
 from unlearning.corpus import Corpus
 from unlearning.deltas import WEIGHTS, weights_sha256
 from unlearning.manifest import MODEL, Manifest, read
@@ -256,6 +257,41 @@ def test_what_it_cannot_train_on_is_refused(change: str, shards: Run, corpus: Co
         own = method(shards, base=str(shards.folder))
     failed = refused(own, shards.model, replace(corpus, texts=lambda: texts))
     assert failed.code is Code.METHOD_INAPPLICABLE
+
+
+@pytest.mark.parametrize("instant", [False, True])
+def test_somebody_elses_documents_are_not_taken_out_where_rows_changed_places(
+    instant: bool, shards: Run, corpus: Corpus
+) -> None:
+    """All that is left of the other's shard is in its place, so that only the person's own rows tell."""
+    manifest = read(shards.folder)
+    [own] = manifest.holding(GONE)
+    rows = [f"p{n}.jsonl#{row}" for n in range(1, 8) for row in (1, 2, 3)]
+    theirs = next(
+        rows[n : n + 3] for n in range(0, 21, 3) if rows[n] not in manifest.shards[own].references
+    )
+    places = dict(zip(sorted(GONE), theirs, strict=True))
+    places |= {new: old for old, new in places.items()}
+    changed = replace(
+        corpus,
+        references=frozenset(theirs),
+        originals=tuple(replace(p, ref=places[p.ref]) for p in corpus.originals),
+        texts=lambda: [
+            replace(t, ref=places.get(t.ref, t.ref))
+            for t in corpus.texts()
+            if isinstance(t, Passage)
+        ],
+    )
+    failed = refused(method(shards, instant=instant), shards.model, changed)
+    assert (failed.code, failed.place) == (Code.METHOD_INAPPLICABLE, "the person's documents")
+
+
+def test_an_instant_drop_with_another_key_is_refused(
+    shards: Run, corpus: Corpus, tmp_path: Path
+) -> None:
+    create_key(tmp_path / "other")
+    own = method(shards, instant=True, key=str(tmp_path / "other"))
+    assert refused(own, shards.model, corpus).place == "the shard key"
 
 
 def test_without_strangers_nobody_can_tell_whether_the_base_is_clean(

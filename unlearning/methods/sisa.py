@@ -18,7 +18,7 @@ from unlearning.corpus import Corpus
 from unlearning.deltas import learnt, weights_sha256
 from unlearning.manifest import Manifest, read
 from unlearning.models import LanguageModel
-from unlearning.sharded import Work, complete, drop, load_base, recombine
+from unlearning.sharded import Work, complete, drop, load_base, recombine, require_key
 from unlearning.tuning import require_least, secret_nll, stranger_nll
 from unlearning.unlearned import Clock, Unlearned, require_finite_weights
 
@@ -33,7 +33,8 @@ class Sisa:
 
     Attributes:
         shards: folder with the manifest of the model.
-        key: file of the key by which the manifest knows documents again; only `instant` does without.
+        key: file of the key by which the manifest knows documents again; only `instant` does without, and then takes it
+            on trust that the rows are in their place.
         base: where the base is now, if not where the manifest says.
         instant: only drop, in seconds; what is left of the dropped shards waits to be trained again.
         clean: the base counts as clean when its nll of the person's secrets is at least this share of its nll of
@@ -65,11 +66,14 @@ class Sisa:
         manifest = read(self.shards)
         _require_served(manifest, model)
         changed = _changed(manifest, corpus)
+        key = self._key() if self.key or not self.instant else None
+        if key is not None:
+            _require_in_place(manifest, corpus, key)
         base = load_base(manifest, model.device.type, self.base)
         level, known = self._require_clean(base, corpus)
         left, work = drop(manifest, corpus.references), Work({}, ())
-        if not self.instant:
-            texts, key = _texts(corpus), self._key()
+        if key is not None and not self.instant:
+            texts = _texts(corpus)
             left, work = complete(
                 left, base, texts, key, earlier=manifest, alive=clock.require_time
             )
@@ -157,6 +161,19 @@ def _changed(manifest: Manifest, corpus: Corpus) -> tuple[int, ...]:
             remedy="no shard holds this person any more; there is nothing to take out.",
         )
     return tuple(changed)
+
+
+def _require_in_place(manifest: Manifest, corpus: Corpus, key: Key) -> None:
+    """Rows that changed places would have somebody else taken out, and leave the person in a shard."""
+    require_key(manifest, key)
+    tags = {h.reference: h.tag for shard in manifest.shards for h in shard.documents}
+    if any(key.tag(p.text.reveal()) != tags[p.ref] for p in corpus.originals if p.ref in tags):
+        raise UnlearningFailed(
+            Code.METHOD_INAPPLICABLE,
+            place="the person's documents",
+            remedy="some are not what the shards were trained on; name the corpus as it was, with its rows in the same "
+            "place.",
+        )
 
 
 def _texts(corpus: Corpus) -> dict[str, str]:
