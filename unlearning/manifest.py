@@ -18,7 +18,8 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -113,19 +114,9 @@ class Manifest:
         """
         if folder.exists():
             raise FileExistsError(f"{folder.name} exists; models are never overwritten")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(  # mode 0700; renamed away when all went well
-                prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
-            ) as partial:
-                self._fill(Path(partial), model)
-                Path(partial).rename(folder)
-        except OSError:
-            raise Unavailable(
-                Code.DISK,
-                place=f"shard folder {folder.name}",
-                remedy="it could not be written; check the folder above it, free disk space and run again.",
-            ) from None
+        with _beside(folder) as partial:
+            self._fill(partial, model)
+            partial.rename(folder)
 
     def _fill(self, folder: Path, model: LanguageModel) -> None:
         for number, shard in enumerate(self.shards):
@@ -155,6 +146,29 @@ class Manifest:
             ],
         }
         return json.dumps(value, indent=1) + "\n"
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A new folder, mode 0700, on the same disk as `folder` shall be; what was not renamed is gone afterwards."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
+        ) as partial:
+            yield Path(partial)
+    except OSError:
+        raise Unavailable(
+            Code.DISK,
+            place=f"shard folder {folder.name}",
+            remedy="it could not be written; check the folder above it, free disk space and run again.",
+        ) from None
+
+
+def require_writable(folder: Path) -> None:
+    """Raise `Unavailable` when a manifest could not be written there: better before a training than after it."""
+    with _beside(folder):
+        pass
 
 
 def kind(folder: Path | None) -> Literal["", "teachers", "model"]:

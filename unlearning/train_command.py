@@ -7,7 +7,7 @@ from pathlib import Path
 from domain.errors import Code, RequestRejected
 from unlearning import models, sharded
 from unlearning.assignment import Key, Source, create_key, load_key
-from unlearning.manifest import MODEL
+from unlearning.manifest import MODEL, require_writable
 from unlearning.recipe import Recipe
 
 
@@ -43,7 +43,8 @@ def train(
 ) -> Report:
     """Train on what `read` gives into the new folder `out`; the key is made when it is not there.
 
-    Raises `RequestRejected` when something given cannot be used, `UnlearningFailed` as `sharded.train`.
+    Raises `RequestRejected` when something given cannot be used, `Unavailable` when nothing can be written to `out`,
+    `UnlearningFailed` as `sharded.train`.
     """
     if out.exists():
         raise RequestRejected(
@@ -51,6 +52,7 @@ def train(
             place="--out",
             remedy="the folder exists; models are never overwritten, name a new one.",
         )
+    require_writable(out)
     sources = read()
     model = models.load(base, device)
     secret: Key = load_key(key) if key.exists() else create_key(key)

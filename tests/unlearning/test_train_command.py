@@ -52,6 +52,16 @@ def test_it_writes_a_model_beside_its_shards_and_never_over_another(place: Path)
     assert not set.intersection(*by_person.values())
 
 
+def test_where_nothing_can_be_written_nothing_is_read_or_trained(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "letters.jsonl").write_text("{")  # would be refused as well, and later
+    assert main(words(place, "--out", place / "letters.jsonl" / "run")) == 6
+    said = json.loads(capsys.readouterr().out)["sentence"]
+    assert said.startswith("shard folder run: it could not be written; check the folder above it")
+    assert not (place / "key").exists()
+
+
 def _rows(manifest: Manifest) -> dict[int, set[int]]:
     return {
         n: {int(r.split("#")[1]) - 1 for r in shard.references}
