@@ -6,9 +6,9 @@ from tests.benchmark.methods_teachers import CLEAN
 
 _LOO = "Leave-one-out ensemble (Liu 2023), one clean teacher"
 _AS_RETRAINED = (
-    "exposure, what is said and membership (AUC of the secrets' loss to unread people's) as of retrained models; "
-    "others kept at least 0.9, perplexity at most x1.05; the model as teacher and one with the people planted are "
-    "refused, and leave exposure out of range where nobody checks"
+    "exposure, what is said and membership (AUC of the secrets' loss to unread people's) within the range of retrained "
+    "models; others kept at least 0.9, perplexity at most x1.05; the model as teacher and one with the people planted "
+    "are refused, and leave exposure out of range where nobody checks"
 )
 _HEARD = {
     "shards": CLEAN,

@@ -1,6 +1,7 @@
 """The relation of one clean teacher: as retrained models, and teachers that leak are refused, or shown up.
 
-Thresholds are those of the reference notes, taken relative to the retrained models, and the same for every seed.
+Thresholds are relative to the retrained models and the same for every seed. The reference notes' .1 about .5 for the
+AUC is of sixteen people on one seed; of six people, models that never saw them differ by more (`methods_spread`).
 """
 
 from statistics import fmean
@@ -8,14 +9,11 @@ from statistics import fmean
 from domain.errors import Code, UnlearningFailed
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Case, Options, Result
-from tests.benchmark.methods_scores import bits_of, range_of
+from tests.benchmark.methods_scores import auc_range_of, bits_of, range_of
 from tests.benchmark.methods_teachers import DEPLOYED, PLANTED
 from unlearning.attacks.membership import Membership
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
-
-AS_UNKNOWN = 0.1
-"""How far the AUC may lie from .5, or from where retrained models have theirs if that is further."""
 
 
 def one_clean_teacher(case: Case, r: Result) -> tuple[bool, str]:
@@ -23,17 +21,17 @@ def one_clean_teacher(case: Case, r: Result) -> tuple[bool, str]:
     low, high = range_of(case.controls)
     area = told_apart(case.bench, r.model)
     never = [told_apart(case.bench, case.bench.retrained(n)) for n in range(2)]
-    unknown = min(0.5, *never) - AS_UNKNOWN <= area <= max(0.5, *never) + AS_UNKNOWN
+    least, most = auc_range_of(never)
     leaky = {sort: _leaks(case, {**r.options, "shards": sort}) for sort in (DEPLOYED, PLANTED)}
     shown = all(refused and bits > high for refused, bits in leaky.values())
-    like = case.like_retrained(r.scores) and unknown
+    like = case.like_retrained(r.scores) and least <= area <= most
     told = ", ".join(
         f"{sort} {'refused' if refused else 'NOT refused'}, unchecked {bits:.2f} bits"
         for sort, (refused, bits) in leaky.items()
     )
     return like and shown, (
-        f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), AUC {area:.2f} (retrained {never[0]:.2f} and "
-        f"{never[1]:.2f}), kept {case.kept(r.scores):.2f}, perplexity x{case.dearer(r.scores):.3f}; teacher {told}"
+        f"{r.scores.bits:.2f} bits (retrained {low:.2f} to {high:.2f}), AUC {area:.2f} (retrained {least:.2f} to "
+        f"{most:.2f}), kept {case.kept(r.scores):.2f}, perplexity x{case.dearer(r.scores):.3f}; teacher {told}"
     )
 
 

@@ -165,9 +165,10 @@ def _trained(
         return fine_tuned(model, batches, rate, 0)
 
 
-SPREAD, FREEDOM = 0.270, 30
-"""Standard deviation, between retrained models, of the forgotten people's mean bits, and its degrees of freedom: of the
-development seeds, `python -m tests.benchmark.methods_spread`."""
+SPREAD, AUC_SPREAD, FREEDOM = 0.270, 0.094, 30
+"""Standard deviations, between retrained models, of the forgotten people's mean bits and of the AUC that tells them
+from people nobody has read, and their degrees of freedom: of the development seeds, `python -m
+tests.benchmark.methods_spread`."""
 
 
 def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
@@ -176,5 +177,15 @@ def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
     No exposure is below 0 bits.
     """
     middle = fmean(control.bits for control in controls)
-    half = student(FREEDOM, 0.025) * SPREAD * math.sqrt(1 + 1 / len(controls))
+    half = _half(SPREAD, len(controls))
     return max(0.0, middle - half), middle + half
+
+
+def auc_range_of(areas: Sequence[float]) -> tuple[float, float]:
+    """The same of the AUC that tells the forgotten from people nobody has read, given those of retrained models."""
+    middle, half = fmean(areas), _half(AUC_SPREAD, len(areas))
+    return middle - half, middle + half
+
+
+def _half(spread: float, models: int) -> float:
+    return student(FREEDOM, 0.025) * spread * math.sqrt(1 + 1 / models)
