@@ -177,15 +177,15 @@ def range_of(controls: Sequence[Measured]) -> tuple[float, float]:
     No exposure is below 0 bits.
     """
     middle = fmean(control.bits for control in controls)
-    half = _half(SPREAD, len(controls))
+    half = _half_width(SPREAD, len(controls))
     return max(0.0, middle - half), middle + half
 
 
 def auc_range_of(areas: Sequence[float]) -> tuple[float, float]:
     """The same of the AUC that tells the forgotten from people nobody has read, given those of retrained models."""
-    middle, half = fmean(areas), _half(AUC_SPREAD, len(areas))
+    middle, half = fmean(areas), _half_width(AUC_SPREAD, len(areas))
     return middle - half, middle + half
 
 
-def _half(spread: float, models: int) -> float:
+def _half_width(spread: float, models: int) -> float:
     return student(FREEDOM, 0.025) * spread * math.sqrt(1 + 1 / models)
