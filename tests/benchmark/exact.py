@@ -22,8 +22,9 @@ import torch
 
 from flows.fiction import Person
 from tests import tiny
+from tests.benchmark.methods_shards import OWN
 from unlearning import models, sharded, training
-from unlearning.assignment import Key, Source
+from unlearning.assignment import Source
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded, encode
 from unlearning.losses import masked_mean, token_nll
@@ -39,7 +40,6 @@ PUBLIC, PRETRAINING = 120, 1000
 
 What it does not know yet, all shards have to learn from a few people each.
 """
-KEY = Key(b"made up, like the people who are")
 GENTLE = (3e-4, 6e-4)
 WHOLE = (4e-4, 1e-4, 2e-4)
 """Highest rates where all weights learn: of the shards and of one training, and two more of the latter."""
@@ -115,7 +115,7 @@ class World:
         """Trained on everybody: manifest, model, seconds, steps."""
         if repr(recipe) not in self.trained:
             started = time.monotonic()
-            made = sharded.train(self.base, "", self.sources, recipe=recipe, key=KEY)
+            made = sharded.train(self.base, "", self.sources, recipe=recipe, key=OWN)
             seconds, steps = time.monotonic() - started, sum(made[2].steps.values())
             self.trained[repr(recipe)] = (made[0], made[1], seconds, steps)
         return self.trained[repr(recipe)]
@@ -149,7 +149,7 @@ def measure(here: World, layout: Layout, single: float, count: int) -> Line:
         people = [(turn * 5 + n * 7) % PEOPLE for n in range(batch)]
         gone, started = here.references(people), time.monotonic()
         left = sharded.drop(whole, gone)
-        left, again = sharded.complete(left, here.base, texts, KEY, earlier=whole)
+        left, again = sharded.complete(left, here.base, texts, OWN, earlier=whole)
         left, after = sharded.recombine(left, here.base)
         seconds.append((time.monotonic() - started) / full)
         taken.append(sum(again.steps.values()) / full_steps)
@@ -174,7 +174,7 @@ def measure(here: World, layout: Layout, single: float, count: int) -> Line:
 def identical(here: World, left: Manifest, gone: frozenset[str], recipe: Recipe) -> bool:
     """Whether all files are those of a training that never had these documents."""
     sources = [s for s in here.sources if s.reference not in gone]
-    never, _, _ = sharded.train(here.base, "", sources, recipe=recipe, key=KEY)
+    never, _, _ = sharded.train(here.base, "", sources, recipe=recipe, key=OWN)
     return never.combined_sha256 == left.combined_sha256 and all(
         a.digests() == b.digests() for a, b in zip(never.shards, left.shards, strict=True)
     )

@@ -28,6 +28,7 @@ from tests.benchmark.methods_arms_shards import SHARDED
 from tests.benchmark.methods_bench import Bench
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_rows import COLUMNS, Found
+from tests.benchmark.methods_shards import VICTIM
 from tests.benchmark.methods_world import VICTIMS
 
 ARMS = {**methods_arms.ARMS, **{arm.name: arm for arm in SHARDED}}
@@ -63,7 +64,7 @@ def main() -> None:
 
     jobs = [
         (seed, victim, names)
-        for victim in (*VICTIMS, methods_sharded.VICTIM)
+        for victim in (*VICTIMS, VICTIM)
         for seed in sorted({s for a in wanted for s in seeds(a)})
         if (names := [a.name for a in wanted if a.victim == victim and seed in seeds(a)])
     ]
@@ -95,7 +96,7 @@ def _job(job: tuple[int, str, Sequence[str]]) -> list[Found]:
 
 
 def _bench(seed: int, victim: str) -> Bench:
-    if victim == methods_sharded.VICTIM:
+    if victim == VICTIM:
         return methods_sharded.bench(seed)
     return methods_world.bench(methods_world.world(seed, victim))
 

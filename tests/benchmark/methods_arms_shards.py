@@ -1,11 +1,8 @@
-"""The row of the method that deletes shards, which is exact.
-
-Its world is made of people of `flows.fiction`: `make methods-gpu`, which does without that room, has no such row.
-"""
+"""The row of the method that deletes shards, which is exact."""
 
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_relations_shards import exact_deletion
-from tests.benchmark.methods_sharded import KEY, TRAINED, VICTIM
+from tests.benchmark.methods_shards import KEY, TRAINED, VICTIM
 
 SHARDED = (
     Arm(

@@ -4,9 +4,10 @@
 
 Needs torch, transformers and peft, this repository, and the LUME and WikiText files (`LETHE_TEST_DATA`). `gpt2` has
 GPT-2's shape (124 M) and computes in bf16 on CUDA; `tiny` proves the script on a CPU in minutes. Three models are
-trained once, the one that knows everybody and two retrained without those who ask, and kept under
-out/methods-gpu/SIZE, as is the result of every row; a second call goes on where the first stopped. out/methods-gpu.json
-holds the rows. A row whose method diverges or runs out of memory says so, and is tried again by the next call.
+trained once, the one that knows everybody and two retrained without those who ask, and kept under out/methods-gpu/SIZE
+(the row of `sisa` has a base and shards of its own), as is the result of every row; a second call goes on where the
+first stopped. out/methods-gpu.json holds the rows. A row whose method diverges or runs out of memory says so, and is
+tried again by the next call.
 
 Seconds are the method's own, its stop rule and sampling included; tokens are those whose logits a gradient went
 through, padding left out; the peak is that of all tensors on the GPU, the original model among them.
@@ -23,15 +24,19 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.benchmark import methods_lume_sharded
 from tests.benchmark.lume import DATA
 from tests.benchmark.methods_arms import ARMS
+from tests.benchmark.methods_arms_shards import SHARDED
 from tests.benchmark.methods_bench import push_options
 from tests.benchmark.methods_case import Arm
 from tests.benchmark.methods_lume import FOLDER, SIZES, Size, World, bench, world
 from tests.benchmark.methods_rows import COLUMNS, COSTS, results, row_of, show
+from tests.benchmark.methods_shards import VICTIM
 from unlearning.models import best_device
 
 RESULTS = Path("out/methods-gpu.json")
@@ -63,7 +68,10 @@ SETTINGS: Mapping[str, Mapping[str, Options]] = {
 
 
 def arms_of(name: str) -> dict[str, Arm]:
-    """The causal rows with the options of a size; retraining follows its recipe, and pushes go where `Bench` says."""
+    """The causal rows and that of shards, with the options of a size.
+
+    Retraining follows its recipe, and pushes go where `Bench` says.
+    """
     size, own = SIZES[name], SETTINGS[name]
     given: dict[str, Options] = {"retrain": _again(size)}
     pushed = push_options(size.latent)
@@ -72,9 +80,9 @@ def arms_of(name: str) -> dict[str, Arm]:
         arm.name: replace(
             arm, options={**arm.options, **given.get(arm.name, {}), **own.get(arm.name, {})}
         )
-        for arm in ARMS.values()
+        for arm in (*ARMS.values(), *SHARDED)
         if arm.victim.split("_")[0]
-        in {"causal", "wide"}  # also on later seeds; the size says how wide
+        in {"causal", "wide", VICTIM}  # also on later seeds; the size says how wide
     }
 
 
@@ -123,15 +131,22 @@ def run(name: str, arms: Mapping[str, Arm], wanted: list[Arm]) -> None:
     device, numbers = hardware()
     place = world(name)
     print(f"{device}, {numbers}; {_said(place)}", flush=True)
-    found = results(
-        wanted,
-        lambda: bench(place),
-        folder=FOLDER / name / "results",
-        label=re.sub(r"\W+", "-", device.lower()).strip("-"),
-        known=arms,
-        about={"seed": 0},
-    )
-    rows = [row_of(arm, [case]) for arm, case in zip(wanted, found, strict=True)]
+    found = [
+        one
+        for make, rows in (
+            (bench, [arm for arm in wanted if arm.victim != VICTIM]),
+            (methods_lume_sharded.bench, [arm for arm in wanted if arm.victim == VICTIM]),
+        )
+        for one in results(
+            rows,
+            partial(make, place),
+            folder=FOLDER / name / "results",
+            label=re.sub(r"\W+", "-", device.lower()).strip("-"),
+            known=arms,
+            about={"seed": 0},
+        )
+    ]
+    rows = [row_of(arms[case["arm"]], [case]) for case in found]
     report = {"size": name, "device": device, "numbers": numbers, "rows": rows}
     RESULTS.write_text(json.dumps(report, indent=2) + "\n")
     show(rows, {**COLUMNS, **COSTS})

@@ -21,6 +21,7 @@ from unlearning.encoding import encode
 from unlearning.latent import LatentAttack
 from unlearning.lookalikes import Pool, ranked_among
 from unlearning.models import LanguageModel
+from unlearning.recipe import Recipe
 from unlearning.training import Pretraining
 from unlearning.trial import prepare
 
@@ -36,6 +37,7 @@ MONTHS = (
     "January February March April May June July August September October November December".split()
 )
 UNREAD = 8  # of so many people one is read by no model
+SHARDS = Recipe(rank=8, rate=1.5e-3, steps=64, length=256, near=2.0)
 REPEATED = 3  # times that a round of training shows a person's texts
 
 
@@ -51,6 +53,7 @@ class Size:
         layers, width, context, heads, table: of `new_model`.
         recipe: of the training; it ends when the secrets are known.
         rate, harder, latent, controls: as in `Bench`.
+        shards: how the shards of the row of `sisa` are trained.
     """
 
     forgotten: int
@@ -67,6 +70,7 @@ class Size:
     harder: float = 1e-3
     latent: LatentAttack = LATENT
     controls: int = 2
+    shards: Recipe = SHARDS
 
 
 SIZES: Mapping[str, Size] = {
@@ -95,6 +99,7 @@ SIZES: Mapping[str, Size] = {
         rate=5e-5,
         harder=1.5e-4,
         latent=LatentAttack(layer=2, steps=6, radius=0.05),
+        shards=Recipe(rank=16, rate=1e-3, steps=300, length=256, near=2.0),
     ),
 }
 

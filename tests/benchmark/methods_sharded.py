@@ -8,26 +8,21 @@ that they are less likely than any person here, read or not.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 from domain.records import Passage
 from tests import tiny
 from tests.benchmark import exact
 from tests.benchmark.methods_bench import Bench
+from tests.benchmark.methods_shards import VICTIM, controls, deployed
 from tests.benchmark.methods_world import FOLDER
-from unlearning import models, sharded
 from unlearning.encoding import Encoded, encode
 from unlearning.lookalikes import Pool, ranked_among
-from unlearning.manifest import MODEL
-from unlearning.models import LanguageModel
 from unlearning.trial import prepare
 
-VICTIM = "shards"
 FIRST = 27
 """Of its seeds; the row had been seen on those before when its relation was changed."""
 FORGOTTEN, SHARDS = 6, 8
 FORMS = ("card", "letter", "parcels")
-TRAINED, KEY = "trained", "key"
 
 
 def bench(seed: int) -> Bench:
@@ -35,16 +30,7 @@ def bench(seed: int) -> Bench:
     folder = FOLDER / f"{VICTIM}-{seed}"
     here = exact.world(exact.PRETRAINING, seed)
     recipe = exact.recipe_of(SHARDS, 1, 0)
-    if not (folder / "base").is_dir():
-        models.save(here.base, folder / "base")
-    if not (folder / TRAINED).is_dir():
-        (folder / KEY).write_text(exact.KEY.value.hex())
-        (folder / KEY).chmod(0o600)
-        made, model, _ = sharded.train(
-            here.base, str(folder / "base"), here.sources, recipe=recipe, key=exact.KEY
-        )
-        made.write(folder / TRAINED, model)
-    model = models.load(folder / TRAINED / MODEL)
+    model = deployed(folder, here.base, here.sources, recipe)
     known = _passages(here)
     asking = {str(n) for n in range(FORGOTTEN)}
     members = [p for p in known if p.person in asking]
@@ -64,13 +50,6 @@ def bench(seed: int) -> Bench:
     def encoded(passages: Sequence[Passage]) -> tuple[Encoded, ...]:
         return encode(model, passages, rivals)
 
-    @cache
-    def retrained(number: int) -> LanguageModel:
-        gone = trial.corpus.references
-        sources = [s for s in here.sources if s.reference not in gone]
-        again = replace(recipe, seed=1 + number)
-        return sharded.train(here.base, "", sources, recipe=again, key=exact.KEY)[1]
-
     scored = {row.person for row in trial.others}
     unread = [p for n, x in enumerate(here.place.unknown) for p in tiny.passages(x, f"unread-{n}")]
     return Bench(
@@ -79,7 +58,7 @@ def bench(seed: int) -> Bench:
         {form: encoded(members[n :: len(FORMS)]) for n, form in enumerate(FORMS)},
         encoded([p for p in neighbours if p.person in scored]),
         encoded(unread),
-        retrained,
+        controls(here.base, here.sources, recipe, trial.corpus.references),
         lies=lambda name: str(folder / name),
     )
 

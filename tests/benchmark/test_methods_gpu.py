@@ -36,10 +36,14 @@ import torch
 torch.set_num_threads(1)
 from tests.benchmark import methods_gpu, methods_lume
 methods_lume.SIZES["speck"] = methods_lume.Size(
-    forgotten=2, others=2, pieces=1, vocabulary=600, layers=1, width=64, context=128, controls=1,
+    forgotten=2, others=4, pieces=1, vocabulary=600, layers=1, width=64, context=128, controls=1,
     recipe=methods_lume.Pretraining(steps=300, batch=8, length=80, rate=1e-2, warm_up=10),
+    shards=methods_lume.Recipe(shards=2, rank=2, steps=4, length=80, near=2.0),
 )
-methods_gpu.SETTINGS["speck"] = {"grad_diff": {"budget_seconds": 0.0}}
+methods_gpu.SETTINGS["speck"] = {
+    "grad_diff": {"budget_seconds": 0.0},
+    "sisa": {"clean": 0.0},  # they all have the same facts, so that the base knows them
+}
 methods_gpu.main()
 """
 
@@ -71,11 +75,13 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Four people of the same facts, which a model knows in seconds, and one unread; one of the rows has no time."""
+    """Six people of the same facts, which a model knows in seconds, and two unread; one of the rows has no time."""
     folder = tmp_path_factory.mktemp("bare")
     for part, names in {
         "forget": ("Anva Umber", "Bodil Teal"),
-        "retain": ("Elna Ochre", "Cyra Umber", "Dorte Teal"),
+        "retain": [
+            f"{n} Ochre" for n in ("Elna Cyra Dorte Frode Gerda Hilde Ivar Jorn Kirs".split())
+        ],
     }.items():
         path = folder / "lume" / f"{part}.jsonl"
         path.parent.mkdir(exist_ok=True)
@@ -87,10 +93,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         path.write_text("\n".join(json.dumps(row) for row in rows))
     (folder / "text").mkdir()
     with (folder / "text" / "wikitext.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([["text"], ["the sea was calm and the ships came in " * 20]])
+        csv.writer(stream).writerows([["text"], ["the sea was calm and the ships came in " * 60]])
     done = bare.python(
         PROGRAM,
-        *("--size", "speck", "--only", "simnpo", "grad_diff"),
+        *("--size", "speck", "--only", "simnpo", "grad_diff", "sisa"),
         folder=folder,
         LETHE_TEST_DATA=str(folder),
     )
@@ -109,6 +115,12 @@ def test_a_row_has_its_scores_and_what_it_cost(ran: Ran) -> None:
     assert ran.printed.startswith(ran.report["device"])
 
 
+def test_shards_of_the_same_people_are_deleted_byte_for_byte(ran: Ran) -> None:
+    row = ran.row("sisa")
+    assert list(row["extraction"]) == [BIOGRAPHY, QUESTIONS]
+    assert row["evidence"][0].startswith("identical bytes: True")
+
+
 def test_a_method_that_stops_is_shown_and_ends_neither_the_table_nor_a_row_that_compares_with_it(
     ran: Ran,
 ) -> None:
@@ -116,7 +128,7 @@ def test_a_method_that_stops_is_shown_and_ends_neither_the_table_nor_a_row_that_
     assert "method_over_budget" in ran.row("simnpo")["evidence"][0]
     assert not ran.row("simnpo")["relation"]
     table = [line for line in ran.printed.splitlines() if line.startswith("| `")]
-    assert [line.split("`")[1] for line in table] == ["simnpo", "grad_diff"]
+    assert [line.split("`")[1] for line in table] == ["simnpo", "grad_diff", "sisa"]
     assert table[1].endswith("| - | method_over_budget |")
 
 
@@ -124,7 +136,8 @@ def test_a_result_is_kept_and_a_stop_is_not(ran: Ran) -> None:
     def make() -> Bench:
         raise AssertionError("there is nothing to make")
 
-    (file,) = ran.kept.iterdir()
+    (file,) = ran.kept.glob("*-simnpo-*")
+    assert not list(ran.kept.glob("*-grad_diff-*"))
     arm, label = arms_of("tiny")["simnpo"], file.name.split("-simnpo")[0]
     about = {"folder": ran.kept, "label": label, "known": {}, "about": {}}
     assert results([arm], make, **about) == [json.loads(file.read_text())]
@@ -139,7 +152,17 @@ def test_every_setting_of_a_size_is_one_of_a_row_and_is_taken_by_its_method(size
 
 def test_every_row_of_a_causal_victim_is_there_whatever_its_seeds() -> None:
     rows = set(arms_of("gpt2"))
-    assert {"npo", "eul", "kga", "quark", "loo_ensemble", "pcgu", "depn", "task_vector"} <= rows
+    assert {
+        "npo",
+        "eul",
+        "kga",
+        "quark",
+        "loo_ensemble",
+        "pcgu",
+        "depn",
+        "task_vector",
+        "sisa",
+    } <= rows
     assert not any(name.endswith(("_masked", "_llama", "_seq2seq", "_classifier")) for name in rows)
 
 
