@@ -61,7 +61,13 @@ def train(
         person_field=person_field,
         label_field=label_field,
     )
-    console.show(made, as_json, lambda: console.facts("", list(made.items())))
+
+    def words() -> None:
+        counts = made["documents"]
+        held = f"{sum(counts)} in {len(counts)} shards: {', '.join(map(str, counts))}"
+        console.facts("", list({**made, "documents": held}.items()))
+
+    console.show(made, as_json, words)
 
 
 def fairness(

@@ -29,9 +29,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_from_training_to_the_table(home: Path) -> None:
     runner = CliRunner()
     given = ("train", home / "base", "--data", home / "learnt.jsonl", "--out", home / "run")
-    more = ("--label-field", "urgent", "--shards", 3, "--steps", 3, "--near", 2, "--json")
+    more = ("--label-field", "urgent", "--shards", 3, "--steps", 3, "--near", 2)
     made = runner.invoke(app, [str(word) for word in (*given, *more)])
     assert made.exit_code == 0, made.output
+    assert "40 in 3 shards: " in made.output
     asked = ["fairness", str(home / "run"), "--data", str(home / "held-out.jsonl")]
     fields = ["--group-field", "team", "--label-field", "urgent"]
     found = runner.invoke(app, [*asked, *fields, "--json"])
