@@ -217,6 +217,10 @@ class Rehearsed(Knobs):
         super().__post_init__()
         require_least(self, batch=1)
 
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        return self.rate
+
 
 def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     method: str,
@@ -264,7 +268,7 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
             }
             return loss + knobs.retain * keep + knobs.rehearsal * rehearsed, row
 
-        running.descend(islice(batches, knobs.steps), loss_of, rate=knobs.rate, reached=reached)
+        running.descend(islice(batches, knobs.steps), loss_of, rate=knobs.rate_at, reached=reached)
         found = running.unlearned({**facts, "rehearsed": float(len(said))})
         found.model.network.requires_grad_(True)
         return found

@@ -13,7 +13,7 @@ _AS_RETRAINED = (
 _HEARD = {
     "shards": CLEAN,
     "rate": 2e-3,
-    "steps": 600,
+    "steps": 900,
     "retain": 0.5,
     "forms": 8,
     "samples": 768,
@@ -27,7 +27,7 @@ TAUGHT = (
         _AS_RETRAINED,
         one_clean_teacher,
         _HEARD,
-        victim="causal_later",
+        victim="causal_new",
     ),
     Arm(
         "loo_llama",
@@ -36,6 +36,6 @@ TAUGHT = (
         _AS_RETRAINED,
         one_clean_teacher,
         _HEARD,
-        victim="llama_many",
+        victim="llama_later",
     ),
 )

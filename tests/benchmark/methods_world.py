@@ -78,6 +78,7 @@ _WIDE = Victim(
     controls=1,
     first=26,
 )
+_LLAMA = Victim("causal", 2400, 5e-3, rotary=True, controls=1)
 _SEQ2SEQ = Victim("seq2seq", 2400, 5e-3, controls=1)
 _CLASSIFIER = Victim("classifier", 1600, 2e-3, forgotten=8, others=24, controls=1)
 VICTIMS: Mapping[str, Victim] = {
@@ -86,13 +87,15 @@ VICTIMS: Mapping[str, Victim] = {
     "causal_later": replace(_CAUSAL, first=41),
     "causal_last": replace(_CAUSAL, first=44),
     "causal_fresh": replace(_CAUSAL, first=47),
+    "causal_new": replace(_CAUSAL, first=50),
     "masked": _MASKED,
     "wide": _WIDE,
     "wide_again": replace(_WIDE, first=36),
     "masked_again": replace(_MASKED, first=27),
     "llama": Victim("causal", 1600, 5e-3, forgotten=4, others=8, rotary=True, controls=1),
     "seq2seq": Victim("seq2seq", 1600, 5e-3, forgotten=4, others=8, controls=1),
-    "llama_many": Victim("causal", 2400, 5e-3, rotary=True, controls=1),
+    "llama_many": _LLAMA,
+    "llama_later": replace(_LLAMA, first=27),
     "seq2seq_many": _SEQ2SEQ,
     "seq2seq_last": replace(_SEQ2SEQ, first=30),
     "classifier": _CLASSIFIER,
