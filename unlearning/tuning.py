@@ -217,7 +217,7 @@ class Rehearsed(Knobs):
         super().__post_init__()
         require_least(self, batch=1)
 
-    def rate_at(self, step: int) -> float:
+    def rate_at(self, step: int) -> float:  # noqa: ARG002  others let it fall
         """The learning rate of a step, from 0."""
         return self.rate
 
