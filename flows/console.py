@@ -41,7 +41,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         made.add_row(*(Text(_cell(cell), style=_STYLES.get(str(cell), "")) for cell in row))
     # a terminal that is too narrow breaks the lines; a reference cut short could not be copied
     needed = sum(
-        3 + max(len(str(c.header)), *(len(str(cell)) for cell in c.cells)) if c.no_wrap else 9
+        3 + max(len(str(text)) for text in (c.header, *c.cells)) if c.no_wrap else 9
         for c in made.columns
     )
     Console(width=max(Console().width, needed)).print(made)
