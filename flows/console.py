@@ -124,12 +124,10 @@ def moving(task: str, quiet: bool) -> Iterator[None]:
         line = bar.add_task(task, total=None)
 
         def sink(step: str, done: int, total: int) -> None:
-            bar.update(
-                line,
-                description=f"{task}: {step.replace('_', ' ')}",
-                completed=done,
-                total=total or None,
-            )
+            shown = bar.tasks[0]
+            shown.total = total or None  # update() keeps the last step's
+            bar.update(line, description=f"{task}: {step.replace('_', ' ')}", completed=done)
+            shown.finished_time = None  # a step's end is not the run's: clock and spinner go on
 
         stop = progress.watch(sink)
         try:
