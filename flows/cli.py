@@ -269,7 +269,8 @@ def doctor(as_json: Json = False) -> None:
     """What is missing or unsafe on this machine, and the remedy."""
     from flows.doctor import examine
 
-    findings = list(examine())
+    with console.moving("doctor", as_json):
+        findings = list(examine())
     rows = [(f.check, "ok" if f.ok else "wrong", f.detail) for f in findings]
     value = [{"check": f.check, "ok": f.ok, "detail": f.detail} for f in findings]
     console.show(value, as_json, lambda: console.table("", ("check", "", "detail"), rows))

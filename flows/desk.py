@@ -252,6 +252,7 @@ def train(
     label_field: str = "",
 ) -> Row:
     """Train a model made of shards on a corpus as the catalog may name one; the key is this home's."""
+    from flows import progress
     from flows.settings import load_settings
     from flows.sources import read_sources
     from unlearning.train_command import train
@@ -262,6 +263,7 @@ def train(
         out,
         load_settings().shard_key_file,
         recipe,
+        watch=lambda done, steps: progress.advance("steps", done, steps),
     )
     return asdict(report)
 

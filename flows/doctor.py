@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.errors import ErasureError
+from flows import progress
 from flows.settings import Settings, load_settings
 from flows.unexpected import where
 
@@ -35,7 +36,7 @@ def examine() -> Iterator[Finding]:
     if not settings:
         return
     here = settings[0]
-    for name, check in (
+    checks = (
         ("home folder", _home),
         ("master key", _master_key),
         ("signing key", _signing_key),
@@ -51,7 +52,9 @@ def examine() -> Iterator[Finding]:
         ("disk", _disk),
         ("torch", _torch),
         ("network", _network),
-    ):
+    )
+    for number, (name, check) in enumerate(checks):
+        progress.advance(name, number, len(checks))
         yield _checked(name, lambda check=check: check(here))  # type: ignore[misc]
 
 

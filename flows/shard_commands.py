@@ -52,15 +52,16 @@ def train(
         seed=seed,
         near=near,
     )
-    made = desk.train(
-        base,
-        data,
-        out,
-        recipe,
-        text_field=text_field,
-        person_field=person_field,
-        label_field=label_field,
-    )
+    with console.moving("train", as_json):
+        made = desk.train(
+            base,
+            data,
+            out,
+            recipe,
+            text_field=text_field,
+            person_field=person_field,
+            label_field=label_field,
+        )
 
     def words() -> None:
         counts = made["documents"]
@@ -91,14 +92,15 @@ def fairness(
     from flows import desk
     from unlearning.fairness import VARIANTS
 
-    lines = desk.fairness(
-        shards,
-        data,
-        text_field=text_field,
-        group_field=group_field,
-        label_field=label_field,
-        yes=yes,
-    )
+    with console.moving("fairness", as_json):
+        lines = desk.fairness(
+            shards,
+            data,
+            text_field=text_field,
+            group_field=group_field,
+            label_field=label_field,
+            yes=yes,
+        )
     columns = ["shards", "mended", "error", "gap", "error, held out", "gap, held out"]
     numbers = ("error_fitted", "gap_fitted", "error_held_out", "gap_held_out")
 

@@ -16,7 +16,8 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from unlearning.recipe import KNOBS, Recipe
 from unlearning.results import as_json, plain
 
 NOT_ALL_RAN = 7
+SAID_EVERY = 10.0  # seconds between two lines about a training
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,6 +153,7 @@ def _train(options: argparse.Namespace) -> int:
         options.key,
         Recipe(**{name: getattr(options, name) for name in KNOBS}),
         device=usable_device(options.device),
+        watch=_steps(),
     )
     print(as_json(report) if options.json else report.sentence)
     return 0
@@ -292,6 +295,19 @@ def _read(value: str, default: Any) -> object:
     if isinstance(default, bool):
         return {"true": True, "false": False}[value.casefold()]
     return type(default)(value)
+
+
+def _steps() -> Callable[[int, int], None]:
+    """On stderr, now and then, which step a training is at."""
+    said = time.monotonic()
+
+    def watch(done: int, steps: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SAID_EVERY:
+            said = time.monotonic()
+            print(f"training: step {done} of {steps}", file=sys.stderr, flush=True)
+
+    return watch
 
 
 def _say(when: str) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from domain.errors import Code, RequestRejected
@@ -40,8 +41,11 @@ def train(
     recipe: Recipe,
     *,
     device: str = "",
+    watch: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Report:
     """Train on what `read` gives into the new folder `out`; the key is made when it is not there.
+
+    `watch` is told before each step which one it is, and of how many.
 
     Raises `RequestRejected` when something given cannot be used, `Unavailable` when nothing can be written to `out`,
     `UnlearningFailed` as `sharded.train`.
@@ -56,8 +60,14 @@ def train(
     sources = read()
     model = models.load(base, device)
     secret: Key = load_key(key) if key.exists() else create_key(key)
+    steps = count(1)
     manifest, trained, work = sharded.train(
-        model, str(base.resolve()), sources, recipe=recipe, key=secret
+        model,
+        str(base.resolve()),
+        sources,
+        recipe=recipe,
+        key=secret,
+        alive=lambda: watch(next(steps), recipe.shards * recipe.steps),
     )
     manifest.write(out, trained)
     return Report(

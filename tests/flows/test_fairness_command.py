@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flows import progress
 from flows.cli import app
 from tests.benchmark.fairness import member, written
 from unlearning import models
@@ -30,8 +31,12 @@ def test_from_training_to_the_table(home: Path) -> None:
     runner = CliRunner()
     given = ("train", home / "base", "--data", home / "learnt.jsonl", "--out", home / "run")
     more = ("--label-field", "urgent", "--shards", 3, "--steps", 3, "--near", 2)
+    steps: list[tuple[str, int, int]] = []
+    stop = progress.watch(lambda *advance: steps.append(advance))
     made = runner.invoke(app, [str(word) for word in (*given, *more)])
+    stop()
     assert made.exit_code == 0, made.output
+    assert steps[0] == ("steps", 1, 9)
     assert "40 in 3 shards: " in made.output
     asked = ["fairness", str(home / "run"), "--data", str(home / "held-out.jsonl")]
     fields = ["--group-field", "team", "--label-field", "urgent"]

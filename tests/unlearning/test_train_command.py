@@ -8,6 +8,7 @@ import pytest
 from domain.errors import Code, RequestRejected
 from tests import bare
 from tests.unlearning.conftest import Town
+from unlearning import __main__ as command
 from unlearning import models, shard_training
 from unlearning.__main__ import main
 from unlearning.assignment import Source
@@ -60,6 +61,15 @@ def test_where_nothing_can_be_written_nothing_is_read_or_trained(
     said = json.loads(capsys.readouterr().out)["sentence"]
     assert said.startswith("shard folder run: it could not be written; check the folder above it")
     assert not (place / "key").exists()
+
+
+def test_it_says_on_stderr_how_far_it_is(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "SAID_EVERY", 0.0)
+    assert main(words(place, "--person-field", "who", "--shards", 2)) == 0
+    lines = [f"training: step {n} of 4" for n in (1, 2, 3, 4)]
+    assert capsys.readouterr().err.splitlines() == lines
 
 
 def _rows(manifest: Manifest) -> dict[int, set[int]]:
