@@ -10,7 +10,7 @@ from detectors.folding import Folded, digits_of, fold
 from detectors.forms import Form
 from detectors.names import alias_forms, is_bare, name_forms
 from detectors.net import Net
-from detectors.numbers import email_forms, phone_forms, record_forms
+from detectors.numbers import email_forms, phone_forms, record_forms, require_regions
 from detectors.people import people
 from detectors.shapes import SURE
 from detectors.slips import slip_forms
@@ -61,6 +61,9 @@ class ExactIndex:
     )
 
     name = "exact"
+
+    def __post_init__(self) -> None:
+        require_regions(self.regions)
 
     def find(
         self, document: Document, subject: Subject, among: AbstractSet[int] | None = None

@@ -1,6 +1,7 @@
 """The ways in which e-mail addresses, phone numbers and record numbers are written."""
 
 import re
+from collections.abc import Sequence
 
 import phonenumbers
 
@@ -38,6 +39,13 @@ def email_forms(value: str) -> list[Form]:
     telling = len(local) >= _TELLING and not local.isalpha()  # hardly ever without the host
     loose = f" {names} " if telling else rf" {names} (?:[^\x00]* )?(?:40)?{hosts} "
     return [Form(SpanKind.EMAIL, pattern, 1.0, anchor=anchor, loose=loose)]
+
+
+def require_regions(regions: Sequence[str]) -> None:
+    """Raises `ValueError` for a code that no country has: its phone numbers would be missed in silence."""
+    for region in regions:
+        if region not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"region {region} is unknown; write ISO 3166 codes, such as [US, GB]")
 
 
 def phone_forms(value: str, regions: tuple[str, ...]) -> list[Form]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detectors.numbers import require_regions
 from detectors.people import NAME_SCORE
 from detectors.shapes import SURE, Finding, in_context, introduce, looks, settle
 from domain.errors import Code, DetectionFailed, RequestRejected
@@ -75,6 +76,11 @@ class PresidioDetector:
     )
 
     name = "presidio"
+
+    def __post_init__(self) -> None:
+        require_regions(self.regions)
+        if not 0 <= self.threshold <= 1:
+            raise ValueError("the threshold is from 0 to 1")
 
     def find(self, document: Document, subject: Subject) -> list[SensitiveSpan]:
         """Disjoint, sorted spans with their confidence. Raises `DetectionFailed` when anything

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from domain.errors import Code, RequestRejected
 from flows.policy import MethodRule, Options, Policy
@@ -99,13 +101,30 @@ def _build(
         if option not in knobs:
             raise _unknown(f"{section}.{name}.{option}", "option", knobs)
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    sorts = get_type_hints(kinds[name])
+    for option, value in values.items():
+        _require(sorts[option], value, f"{section}.{name}.{option}")
     try:
         return kinds[name](**values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        wrong = "an option is missing" if isinstance(error, TypeError) else str(error)
         raise RequestRejected(
             Code.POLICY_INVALID,
             place=f"policy.yaml, {section}.{name}",
-            remedy="an option has a value that cannot be used; correct it.",
+            remedy=f"{wrong}; correct it.",
+        ) from None
+
+
+def _require(sort: Any, value: object, place: str) -> None:
+    """Nothing below checks it: a word for a number would stop a run in its middle."""
+    try:
+        TypeAdapter(sort).validate_python(value, strict=True)
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False)[0]["msg"]
+        raise RequestRejected(
+            Code.POLICY_INVALID,
+            place=f"policy.yaml, {place}",
+            remedy=f"{wrong[0].lower()}{wrong[1:]}; correct it.",
         ) from None
 
 

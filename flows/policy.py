@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
+import holidays
 import rfc8785
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -30,6 +31,16 @@ class Deadlines(Strict):
     subdivision: str | None = None
     timezone: Annotated[str, AfterValidator(_known_zone)]
     target_days: int = Field(ge=1, le=28)
+
+    @model_validator(mode="after")
+    def _known_holidays(self) -> Self:
+        try:
+            holidays.country_holidays(self.country, subdiv=self.subdivision)
+        except NotImplementedError:
+            raise ValueError(
+                "no public holidays are known for this country, or for this part of it"
+            ) from None
+        return self
 
 
 class Retention(Strict):

@@ -94,6 +94,7 @@ def _remedy(kind: str, message: str) -> str:
         return "this key is unknown; correct its spelling or remove it."
     if kind == "missing":
         return "this key is missing; add it."
+    message = message.removeprefix("Value error, ")  # pydantic's word before one of ours
     return f"{message[0].lower()}{message[1:].rstrip('.')}."
 
 

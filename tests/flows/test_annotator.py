@@ -46,7 +46,7 @@ def test_the_shipped_policy_leaves_it_off(home):
         ({"backend": "oracle", "model": "m"}, "policy.yaml, detectors.annotator"),
         (
             {"backend": "chat", "model": "m", "endpoint": local(1), "threads": "four"},
-            "policy.yaml, detectors.annotator",
+            "policy.yaml, detectors.annotator.threads",
         ),
         (
             {"backend": "chat", "model": "m", "api_key": "sk-1"},

@@ -40,11 +40,37 @@ def test_shard_teachers_come_from_the_catalog(home, tmp_path):
             Code.POLICY_INVALID,
             "methods.order.depn.shares",
         ),
+        (
+            {
+                "methods": {
+                    "budget_seconds": 1,
+                    "order": [{"name": "depn", "options": {"pace": "five"}}],
+                }
+            },
+            Code.POLICY_INVALID,
+            "methods.order.depn.pace",
+        ),
+        (
+            {"detectors": {"exact": {"regions": ["US", "UK"]}}},
+            Code.POLICY_INVALID,
+            "detectors.exact",
+        ),
+        (
+            {"detectors": {"exact": {"regions": "US"}}},
+            Code.POLICY_INVALID,
+            "detectors.exact.regions",
+        ),
+        ({"detectors": {"presidio": {"threshold": 35}}}, Code.POLICY_INVALID, "detectors.presidio"),
+        (
+            {"attacks": {"quantisation": {"bits": [8.5]}}},
+            Code.POLICY_INVALID,
+            "attacks.quantisation.bits",
+        ),
         ({"utility": {"perplexity": 1.05}}, Code.POLICY_INVALID, "utility.perplexity"),
         ({"thresholds": {"extraction_margin": 0.0}}, Code.POLICY_INVALID, "thresholds."),
     ],
 )
-def test_a_name_that_does_not_exist_is_refused_by_its_key(home, changes, code, place):
+def test_a_name_or_a_value_that_cannot_be_used_is_refused_by_its_key(home, changes, code, place):
     with pytest.raises(RequestRejected) as refused:
         build.everything(edited(home.policy, **changes))
     assert refused.value.code is code

@@ -38,6 +38,9 @@ def test_comments_and_the_order_of_keys_do_not_change_the_digest_and_a_value_doe
     assert re.fullmatch(r"[0-9a-f]{64}", digest)
 
 
+GERMANY = {"country": "DE", "timezone": "Europe/Berlin", "target_days": 21}
+
+
 def test_an_unknown_key_of_the_policy_is_named(policy_file):
     value = yaml.safe_load(policy_file.read_text())["deadlines"] | {"contry": "DE"}
     with pytest.raises(RequestRejected) as refused:
@@ -52,6 +55,8 @@ def test_an_unknown_key_of_the_policy_is_named(policy_file):
     ("changes", "place"),
     [
         ({"version": 2}, "version"),
+        ({"deadlines": GERMANY | {"country": "XX"}}, "deadlines"),
+        ({"deadlines": GERMANY | {"subdivision": "Bavaria"}}, "deadlines"),
         ({"attacks": {}}, "attacks"),
         ({"thresholds": {"x": float("nan")}}, "thresholds.x"),
         ({"methods": {"budget_seconds": 1, "order": []}}, "methods.order"),
