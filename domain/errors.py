@@ -69,6 +69,7 @@ class Code(StrEnum):
     REDACTION_INCOMPLETE = "redaction_incomplete"
     UNEXPECTED = "unexpected"
     OUT_OF_MEMORY = "out_of_memory"
+    INTERRUPTED = "interrupted"
 
 
 class ErasureError(Exception):

@@ -149,6 +149,12 @@ def erase(
             with console.moving(ref, as_json):
                 end = desk.erase(ref)
             worst = worst or int(end["status"] not in GOOD_ENDS)
+        except KeyboardInterrupt:
+            raise ErasureError(
+                Code.INTERRUPTED,
+                place=f"request {ref}",
+                remedy="interrupted; run the same command again, and it goes on from where it stopped.",
+            ) from None
         except ErasureError as error:
             if len(refs) == 1:
                 raise

@@ -1,6 +1,7 @@
 """What the commands do: each function opens the stores, does one thing, and returns plain values to print."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
@@ -156,6 +157,7 @@ def erase(ref: str) -> Row:
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     from flows.erasure import erase as flow
 
+    start_prefect()
     status = flow(ref)
     with open_stores("desk") as stores:
         entries = stores.ledger.events(ref)
@@ -179,6 +181,20 @@ def erase(ref: str) -> Row:
             "report": str(folder / "report.html"),
             "bundle": str(folder / f"run-{last.payload['run']}.zip"),
         }
+
+
+def start_prefect() -> None:
+    """Start Prefect's own server, deaf to Ctrl-C: the flow has to tell it that it was interrupted.
+
+    With the server gone at once, Prefect asks for it again for more than a minute, and then says something else.
+    """
+    from prefect.client.orchestration import get_client
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a process inherits it
+    try:
+        get_client(sync_client=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _of_last_run(entries: list[Entry]) -> list[Entry]:
