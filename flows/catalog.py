@@ -65,7 +65,7 @@ class Catalog(Strict):
 
 def load_catalog(path: Path) -> Catalog:
     """Read catalog.yaml; relative paths are taken from its own folder. Raises `RequestRejected` (CATALOG_INVALID)."""
-    value = read_yaml(path, Code.CATALOG_INVALID)
+    value = read_yaml(path, Code.CATALOG_INVALID, setting="LETHE_CATALOG")
     catalog = validated(Catalog, value, name=path.name, code=Code.CATALOG_INVALID)
     for name, model in catalog.models.items():
         for corpus in model.corpora:

@@ -147,7 +147,10 @@ class Ledger:
             status = follow(status_of(past) if past else None, happened)
         except ValueError:
             now = status_of(past).value if past else "unknown"
-            raise _state(ref, f"it is {now}, and {happened.value} cannot follow that.") from None
+            late = "a request can be withdrawn until its corpus is changed."
+            withdrawn = happened is Event.WITHDRAWN
+            remedy = late if withdrawn else f"{happened.value} cannot follow that."
+            raise _state(ref, f"it is {now}; {remedy}") from None
         last = connection.execute(select(EVENTS).order_by(EVENTS.c.number.desc()).limit(1)).first()
         row = {
             "number": last.number + 1 if last else 1,

@@ -157,5 +157,5 @@ class Policy(Strict):
 
 def load_policy(path: Path) -> Policy:
     """Read policy.yaml. Raises `RequestRejected` (POLICY_INVALID) with one sentence that names the key."""
-    value = read_yaml(path, Code.POLICY_INVALID)
+    value = read_yaml(path, Code.POLICY_INVALID, setting="LETHE_POLICY")
     return validated(Policy, value, name=path.name, code=Code.POLICY_INVALID)

@@ -54,15 +54,16 @@ class _Plain(_Typed):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  the name and type are PyYAML's
 
 
-def read_yaml(path: Path, code: Code, *, plain: bool = False) -> dict[str, Any]:
-    """The mapping in a YAML file; with `plain`, every scalar is a string.
+def read_yaml(path: Path, code: Code, *, plain: bool = False, setting: str = "") -> dict[str, Any]:
+    """The mapping in a YAML file; with `plain`, every scalar is a string. `setting` names the variable with its path.
 
     Raises `RequestRejected` with `code` when the file is missing, too large, not UTF-8, not YAML, or no mapping.
     """
     try:
         raw = path.read_bytes()
     except OSError:
-        raise _rejected(code, path.name, "it cannot be read; check the path.") from None
+        remedy = f"run in its folder, or name it in {setting}" if setting else "check the path"
+        raise _rejected(code, path.name, f"it cannot be read; {remedy}.") from None
     if len(raw) > LARGEST:
         raise _rejected(code, path.name, "it is larger than 256 kB; keep one record in it.")
     try:

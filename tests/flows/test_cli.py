@@ -86,7 +86,7 @@ def test_a_withdrawn_request_is_destroyed_and_cannot_be_erased(ready):
     assert "destroyed" in lethe("request", "show", ref)[1]
     code, _, err = lethe("request", "withdraw", ref)
     assert code == 2
-    assert "it is withdrawn" in err
+    assert "it is withdrawn; a request can be withdrawn until its corpus is changed" in err
 
 
 def test_keys_are_never_overwritten(ready):

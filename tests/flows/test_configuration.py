@@ -84,7 +84,9 @@ def test_an_anchor_is_refused(policy_file):
 def test_a_missing_policy_is_one_sentence(tmp_path):
     with pytest.raises(RequestRejected) as refused:
         load_policy(tmp_path / "none.yaml")
-    assert refused.value.sentence == "none.yaml: it cannot be read; check the path."
+    assert refused.value.sentence == (
+        "none.yaml: it cannot be read; run in its folder, or name it in LETHE_POLICY."
+    )
 
 
 def test_catalog_paths_are_taken_from_the_folder_of_the_catalog(lethe_home):
