@@ -140,7 +140,7 @@ def load_request(ref: str, vault: Vault) -> Request:
         raise RequestRejected(
             Code.REQUEST_UNKNOWN,
             place="the request's reference",
-            remedy="no such request; see: lethe request list",
+            remedy="no such request, or its data were destroyed; see: lethe request list",
         )
     fields = json.loads(content)
     identifiers = tuple(

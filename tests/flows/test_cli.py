@@ -84,6 +84,9 @@ def test_a_withdrawn_request_is_destroyed_and_cannot_be_erased(ready):
     lethe, ref = ready
     assert lethe("request", "withdraw", ref)[0] == 0
     assert "destroyed" in lethe("request", "show", ref)[1]
+    code, _, err = lethe("locate", ref)
+    assert code == 2
+    assert "its data were destroyed" in err
     code, _, err = lethe("request", "withdraw", ref)
     assert code == 2
     assert "it is withdrawn; a request can be withdrawn until its corpus is changed" in err
