@@ -259,9 +259,10 @@ def _unlearn(options: argparse.Namespace) -> int:
         print(as_json(report))
     else:
         _table(plain(after.attacks))
+        width = max(len(check.name) for check in verdict.checks)
         for check in verdict.checks:
             print(
-                f"{check.outcome.value:<13} {check.name:<24} {check.measured:8.3f}  bound {check.bound:.3f}"
+                f"{check.outcome.value:<13} {check.name:<{width}} {check.measured:8.3f}  bound {check.bound:.3f}"
             )
         print(f"verdict: {verdict.outcome.value}   model: {made}")
     return 0 if verdict.outcome.value == "PASS" else 1
