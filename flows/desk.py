@@ -4,6 +4,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,6 +245,7 @@ def create_keys() -> Row:
             remedy=f"the file must be called {keys.PRIVATE_NAME}; choose the folder only.",
         )
     made: Row = {}
+    _make_home(settings.home)
     if not settings.master_key_file.exists() or signing.exists():
         create_master_key(settings.master_key_file)
         made["master key"] = str(settings.master_key_file)
@@ -255,6 +257,12 @@ def create_keys() -> Row:
             "fingerprint": pair.keyid,
         }
     return made
+
+
+def _make_home(home: Path) -> None:
+    """Its owner's alone from the first: the redacted copies in it hold what other people wrote."""
+    with suppress(OSError):  # what is then written there says so
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def train(
@@ -273,11 +281,13 @@ def train(
     from flows.sources import read_sources
     from unlearning.train_command import train
 
+    settings = load_settings()
+    _make_home(settings.home)
     report = train(
         base,
         lambda: read_sources(data, text_field, person_field, label_field),
         out,
-        load_settings().shard_key_file,
+        settings.shard_key_file,
         recipe,
         watch=lambda done, steps: progress.advance("steps", done, steps),
     )

@@ -100,6 +100,10 @@ def test_keys_are_never_overwritten(ready):
     assert "never overwritten" in err
 
 
+def test_the_home_folder_is_its_owners_alone(ready, lethe_home):
+    assert (lethe_home / "home").stat().st_mode & 0o777 == 0o700
+
+
 def test_only_the_missing_key_is_made(ready, lethe_home):
     lethe, _ = ready
     for path in (lethe_home / "home" / "keys").glob("signing-key*"):
