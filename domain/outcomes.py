@@ -114,6 +114,8 @@ class Check:
 
 GATES = ("memorised_before", "enough_trials")
 """Checks without which a pass would say nothing: the verdict is INCONCLUSIVE where one of them is not passed."""
+UTILITY = ("perplexity", "others")
+"""Checks of what else became worse; that they are passed says nothing about the person."""
 DELETION = "deletion"
 """The check of a method that only suppresses, where the policy wants more: no pass rests on such a model."""
 
@@ -121,14 +123,14 @@ DELETION = "deletion"
 def carries_a_pass(checks: Iterable[tuple[str, str]]) -> bool:
     """Whether a verdict of PASS may rest on these (name, outcome) pairs.
 
-    Nothing failed or was left out, and every gate is passed. A check of an attack that had no power is INCONCLUSIVE; a
-    pass does not rest on it, and it does not stand in the way.
+    Nothing failed or was left out, every gate is passed, and so is a check of some attack. One that had no power is
+    INCONCLUSIVE; a pass does not rest on it, and it does not stand in the way.
     """
     found = list(checks)
     passed = {name for name, outcome in found if outcome == Outcome.PASS}
     broken = {outcome for _, outcome in found} - {Outcome.PASS, Outcome.INCONCLUSIVE}
     suppressed = any(name == DELETION and outcome != Outcome.PASS for name, outcome in found)
-    return not (broken or suppressed) and passed >= set(GATES) and len(passed) > len(GATES)
+    return not (broken or suppressed) and passed >= set(GATES) and bool(passed - {*GATES, *UTILITY})
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,22 @@ def test_an_attack_that_could_not_see_the_person_before_is_inconclusive_and_carr
     assert worse.outcome is Outcome.FAIL  # blind before, and it sees the person now
 
 
+def test_bounds_under_which_no_attack_had_power_let_nothing_pass() -> None:
+    wide = Thresholds(1.0, 20.0, 20.0, 0.05, 0.5, 3, 1.05, 0.10)
+    blind = measured(extraction=1.0, exposure=7.0)  # known by heart, and within every bound
+    found = judge(blind, blind, wide, required=CORE)
+    attacks = [c for c in found.checks if c.name in ("extraction", "exposure", "membership_loss")]
+    assert {c.reason for c in attacks} == {"no_power"}
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert not carries_a_pass((c.name, c.outcome) for c in found.checks)
+
+
+def test_a_number_that_was_not_one_before_gives_no_power() -> None:
+    odd = measured(extraction=1.0, exposure=7.0, first=1.0, area=(math.nan, math.nan, math.nan))
+    (check,) = [c for c in verdict(odd, FORGOTTEN).checks if c.name == "membership_loss"]
+    assert (check.outcome, check.reason) == (Outcome.INCONCLUSIVE, "no_power")
+
+
 def test_too_few_secrets_are_inconclusive() -> None:
     strict = replace(BOUNDS, least_trials=31)
     found = judge(KNOWN, FORGOTTEN, strict, required=CORE)
