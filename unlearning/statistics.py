@@ -10,15 +10,15 @@ from domain.outcomes import Estimate
 
 
 def mean(values: Sequence[float]) -> Estimate:
-    """The mean with a 95 % Student interval; the interval of a single value is unbounded, written as the value's own.
+    """The mean with a 95 % Student interval; that of a single value, or of one that is not finite, is unbounded.
 
     Raises `ValueError` for no values.
     """
     if not values:
         raise ValueError("a mean needs at least one value")
     middle = fmean(values)
-    if len(values) < 2:
-        return Estimate(middle, -math.inf, math.inf, 1)
+    if len(values) < 2 or not math.isfinite(middle):
+        return Estimate(middle, -math.inf, math.inf, len(values))
     half = student(len(values) - 1, 0.025) * stdev(values) / math.sqrt(len(values))
     return Estimate(middle, middle - half, middle + half, len(values))
 
@@ -33,10 +33,12 @@ def auc(members: Sequence[float], controls: Sequence[float], confidence: float =
     """P(a member scores lower than a control), ties half; low scores mean "known".
 
     The interval is Newcombe's method 5 (Statistics in Medicine 25:559, 2006): it does not collapse when the groups are
-    apart, as bootstrap and DeLong do with few members. Raises `ValueError` when a group is empty.
+    apart, as bootstrap and DeLong do with few members. NaN when a score is. Raises `ValueError` when a group is empty.
     """
     if not members or not controls:
         raise ValueError("an AUC needs members and controls")
+    if any(map(math.isnan, (*members, *controls))):
+        return Estimate(math.nan, math.nan, math.nan, len(members))
     won = sum((m < c) + 0.5 * (m == c) for m in members for c in controls)
     area = won / (len(members) * len(controls))
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -71,8 +73,10 @@ def upper_range(values: Sequence[float], tail: float = 0.05) -> float:
     """The upper end of the controls' range: a one-sided prediction bound for one more of them, 95 % by default.
 
     Exceeded by one in twenty strangers if the values are normal; never below the largest value seen. An attack that
-    judges m scores gives each a `tail` of 0.05 / m (Bonferroni).
+    judges m scores gives each a `tail` of 0.05 / m (Bonferroni). NaN, a bound for nothing, where a value is not finite.
     """
+    if not all(map(math.isfinite, values)):
+        return math.nan
     if len(values) < 2:
         return max(values, default=math.nan)
     spread = student(len(values) - 1, tail) * stdev(values) * math.sqrt(1 + 1 / len(values))

@@ -43,3 +43,9 @@ def test_with_too_few_strangers_nothing_is_said() -> None:
 def test_strangers_who_are_all_alike_make_any_difference_stand_out() -> None:
     (score,) = stands_out({"loss": 2.1}, [{"loss": 2.0}] * 5, "stands_out")
     assert score.members.value == math.inf
+
+
+def test_one_stranger_among_copies_of_another_leaves_no_bound_and_no_traceback() -> None:
+    """Its deviation from the others, who are all alike, is infinite."""
+    (score,) = stands_out({"loss": 2.1}, [*[{"loss": 2.0}] * 5, {"loss": 2.5}], "stands_out")
+    assert not math.isfinite(score.controls.high)

@@ -96,3 +96,16 @@ def test_no_values_have_no_mean_and_no_auc() -> None:
         mean([])
     with pytest.raises(ValueError, match="members and controls"):
         auc([], [1.0])
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_gives_no_finite_bound(odd: float) -> None:
+    for values in ([odd, 1.0, 2.0], [1.0, 2.0, odd]):
+        assert not math.isfinite(upper_range(values))
+        assert not math.isfinite(group_range(values).high)
+        assert (mean(values).low, mean(values).high) == (-math.inf, math.inf)
+
+
+def test_an_auc_of_scores_that_are_no_numbers_is_none() -> None:
+    assert math.isnan(auc([0.1, math.nan], [0.2, 0.3]).value)
+    assert math.isnan(auc([0.1], [math.nan, 0.3]).low)
