@@ -91,7 +91,16 @@ class LanguageModel:
         """The longest sequence it takes, in tokens."""
         config = self.network.config.get_text_config()
         named = (getattr(config, name, 0) for name in ("max_position_embeddings", "n_positions"))
-        return int(next(filter(None, named), 1024))
+        return int(next(filter(None, named), 1024)) - self._unused_places
+
+    @property
+    def _unused_places(self) -> int:
+        """Rows of the table of places that no token uses: those of RoBERTa and its kin begin behind the padding's."""
+        table = getattr(
+            getattr(self.network.base_model, "embeddings", None), "position_embeddings", None
+        )
+        padding = getattr(table, "padding_idx", None)
+        return 0 if padding is None else int(padding) + 1
 
     def autocast(self) -> torch.autocast:
         """bf16 on CUDA, where it pays; full precision elsewhere."""

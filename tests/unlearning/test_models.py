@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import RobertaConfig, RobertaForMaskedLM
 
 from domain.errors import Code, RequestRejected
 from tests.unlearning.conftest import tiny_model
 from unlearning import models
-from unlearning.models import LanguageModel
+from unlearning.models import Kind, LanguageModel
 
 
 @pytest.fixture(scope="session")
@@ -195,3 +196,24 @@ def test_evaluating_gives_every_module_its_mode_back(small: LanguageModel) -> No
     with small.evaluating():
         assert not any(m.training for m in small.network.modules())
     assert [m.training for m in small.network.modules()] == modes
+
+
+def test_the_places_of_roberta_begin_behind_the_paddings(untrained: LanguageModel) -> None:
+    """Of 66 rows in its table of places 64 are used: one more token has no place, and the network raises."""
+    tokenizer = tiny_model("bert", untrained).tokenizer
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        pad_token_id=1,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        max_position_embeddings=66,
+    )
+    with torch.random.fork_rng():
+        model = LanguageModel(RobertaForMaskedLM(config).eval(), tokenizer, Kind.MASKED)
+    assert model.context == 64
+    full = torch.full((1, model.context), 7)
+    assert model.network(input_ids=full).logits.shape[1] == 64
+    with pytest.raises((IndexError, RuntimeError)):
+        model.network(input_ids=torch.full((1, model.context + 1), 7))
