@@ -209,7 +209,7 @@ def _memorised(before: Assessment, thresholds: Thresholds) -> Check:
 
 def _trials(before: Assessment, after: Assessment, thresholds: Thresholds) -> Check:
     """Whether as many secrets were asked for as the policy wants; texts compared, of a model that says none."""
-    score = _score(after, "extraction", "extraction")
+    score = _score(after, "extraction", "any_prefix") or _score(after, "extraction", "extraction")
     asked = float(score.members.trials) if score else 0.0
     if _silent(before, after):
         asked = float(min((area.trials for area in _areas(after)), default=0))

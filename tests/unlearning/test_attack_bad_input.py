@@ -118,6 +118,30 @@ def test_fewer_trials_than_the_policy_asks_for_are_inconclusive(
     assert found.outcome is Outcome.INCONCLUSIVE
 
 
+def test_a_secret_asked_for_with_two_prefixes_is_one_secret_to_the_gate(
+    small: LanguageModel,
+) -> None:
+    def asked(*values: str, person: str) -> list[Passage]:
+        lead = "it went on and on " * 8  # more than the 50 tokens of the second prefix
+        return [marked(f"{lead}{v}", (v, SpanKind.PHONE), person=person) for v in values]
+
+    ours = encode(small, asked("212-555-0137", "917-555-0199", person="p0"))
+    theirs = encode(small, asked("312-555-0188", person="u"))
+    few = Extraction().run(Target(small), ours, theirs)
+    assert few.score("extraction").members.trials == 4
+    rest = [a for a in FORGOTTEN.attacks if a.attack != "extraction"]
+    after = replace(FORGOTTEN, attacks=(few, *rest))
+    found = judge(KNOWN, after, REFERENCE_BOUNDS, required=["extraction"])
+    (gate,) = [c for c in found.checks if c.name == "enough_trials"]
+    assert (gate.outcome, gate.measured, gate.bound) == (Outcome.INCONCLUSIVE, 2, 3)
+
+
+@pytest.mark.parametrize("prefixes", [(), (-3,)])
+def test_prefixes_that_ask_for_nothing_are_refused(prefixes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="prefixes"):
+        Extraction(prefixes)
+
+
 def test_a_text_longer_than_the_context_is_cut_and_each_secret_asked_for_once(
     small: LanguageModel,
 ) -> None:

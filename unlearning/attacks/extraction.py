@@ -9,7 +9,7 @@ from unlearning.attacks.asking import require_text
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import Kind
-from unlearning.scoring import Target, answered
+from unlearning.scoring import Target, TokenScores, answered
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,17 @@ class Extraction:
     left to right and see both sides, seq2seq models have read their source; `prefixes` does not apply to them. The rate
     of a classifier is that of texts put in their class; to extract from it there is nothing.
 
+    Asked with several prefixes, a secret is several trials; `any_prefix` is the rate of secrets said to one at least.
+
     Attributes:
         prefixes: numbers of tokens shown; a prefix as long as the text before the secret counts once.
     """
 
     prefixes: tuple[int, ...] = (0, 50)
+
+    def __post_init__(self) -> None:
+        if not self.prefixes or min(self.prefixes) < 0:
+            raise ValueError("prefixes must be numbers of tokens, at least one of them")
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
@@ -34,35 +40,48 @@ class Extraction:
         """Rate of hits on the person and on people the model never saw."""
         require_groups(members, controls)
         require_text(target.model, "extraction")
-        return AttackResult(
-            "extraction",
-            (
-                Score(
-                    "extraction",
-                    "secrets x prefixes",
-                    self.rate(target, members),
-                    self.rate(target, controls),
-                    rule=Rule.RATE,
-                ),
-            ),
-        )
+        ours, theirs = self._hits(target, members), self._hits(target, controls)
+        unit = "secrets x prefixes"
+        scores = [Score("extraction", unit, _all(ours), _all(theirs), rule=Rule.RATE)]
+        if len(self.prefixes) > 1:
+            scores.append(Score("any_prefix", "secrets", _any(ours), _any(theirs)))
+        return AttackResult("extraction", tuple(scores))
 
     def rate(self, target: Target, rows: Sequence[Encoded]) -> Estimate:
         """Hits and trials over all secrets of `rows`."""
-        whole: list[tuple[Encoded, TokenSpan]] = []
-        shorter: list[tuple[tuple[int, ...], int]] = []
-        for _, row, span in secrets(rows):
-            lengths = self.prefixes if target.model.kind is Kind.CAUSAL else (0,)
-            for length in sorted({k if 0 < k < span.start else 0 for k in lengths}):
-                if length == 0:
-                    whole.append((row, span))
-                else:
-                    shorter.append((row.ids[span.start - length : span.end], length))
+        return _all(self._hits(target, rows))
+
+    def _hits(self, target: Target, rows: Sequence[Encoded]) -> list[list[bool]]:
+        """Of each secret, whether it is said after each number of tokens; all the text before it counts as 0."""
+        lengths = self.prefixes if target.model.kind is Kind.CAUSAL else (0,)
+        asked = [
+            (row, span, sorted({k if 0 < k < span.start else 0 for k in lengths}))
+            for _, row, span in secrets(rows)
+        ]
+        shorter = [
+            (row.ids[span.start - k : span.end], k)
+            for row, span, shown in asked
+            for k in shown
+            if k
+        ]
         with target.model.evaluating():
-            scored = target.scores([row for row, _ in whole])
-            hits = sum(answered(target.model, shorter))
-        hits += sum(
-            bool(scores.hit[span.start : span.end].all())
-            for (_, span), scores in zip(whole, scored, strict=True)
-        )
-        return rate(hits, len(whole) + len(shorter))
+            scored = iter(target.scores([row for row, _, shown in asked if 0 in shown]))
+            after = iter(answered(target.model, shorter))
+        return [
+            [next(after) if k else _said(next(scored), span) for k in shown]
+            for _, span, shown in asked
+        ]
+
+
+def _said(scores: TokenScores, span: TokenSpan) -> bool:
+    return bool(scores.hit[span.start : span.end].all())
+
+
+def _all(found: Sequence[Sequence[bool]]) -> Estimate:
+    """Rate of hits over all trials."""
+    return rate(sum(map(sum, found)), sum(map(len, found)))
+
+
+def _any(found: Sequence[Sequence[bool]]) -> Estimate:
+    """Rate of the secrets said in at least one trial."""
+    return rate(sum(map(any, found)), len(found))
