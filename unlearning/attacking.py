@@ -32,7 +32,7 @@ Report = Mapping[str, Any]
 def attack(options: argparse.Namespace) -> list[Report]:
     """Run the attacks; one report each, in the order asked: {attack, scores} or {attack, scores: [], not_run}.
 
-    What `--results` holds for the same model, texts, options and software is not run again.
+    What `--results` holds for the same model, texts, options, kind of device and software is not run again.
     """
     names = _names(options.attacks)
     device = usable_device(options.device)
@@ -53,6 +53,7 @@ def attack(options: argparse.Namespace) -> list[Report]:
         "inputs": inputs,
         "seed": options.seed,
         "dtype": options.dtype,
+        "device": torch.device(device).type,
         "software": software(),
         "helpers": {
             place: [models.digest(p)[0] for p in paths] for place, paths in helpers.items()

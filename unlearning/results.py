@@ -13,6 +13,7 @@ import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,13 @@ class Results:
 
 @lru_cache
 def software() -> str:
-    """SHA-256 over the code that the scores come from: a changed attack does not pass off old scores as its own."""
+    """SHA-256 over the code that the scores come from: a changed attack does not pass off old scores as its own.
+
+    The libraries that compute and cut into tokens count by their versions.
+    """
     root, whole = Path(__file__).parents[1], hashlib.sha256()
+    for library in ("torch", "transformers", "tokenizers"):
+        whole.update(f"{library} {version(library)}\0".encode())
     for path in sorted(p for room in ("domain", "unlearning") for p in (root / room).rglob("*.py")):
         whole.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return whole.hexdigest()

@@ -23,7 +23,7 @@ from unlearning.attacks import ATTACKS
 from unlearning.examples import read_examples
 from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
-from unlearning.results import Results
+from unlearning.results import Results, software
 
 ROOT = Path(__file__).parents[2]
 MODULES = [
@@ -169,6 +169,24 @@ def test_results_of_other_input_are_never_reused(
         value = {"seed": 1, "dtype": "bf16", "neighbours": case.files / "others.jsonl"}[change]
         more += [f"--{change}", value]
     assert main(case.call(*more, attacks=["strength"])) == 0
+    assert ran == ["strength", "strength"]
+
+
+@pytest.mark.parametrize("other", ["device", "library"])
+def test_results_of_another_device_or_library_are_never_reused(
+    other: str, case: Case, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = case.call("--results", case.files / "results.json", attacks=["strength"])
+    assert main(call) == 0
+    if other == "device":  # CUDA computes in bf16; what it scored is not what the CPU does
+        kept = (case.files / "results.json").read_text()
+        assert kept.count('"device": "cpu"') == 1
+        (case.files / "results.json").write_text(kept.replace('"cpu"', '"cuda"'))
+    else:
+        monkeypatch.setattr("unlearning.results.version", lambda _: "0.0")
+        software.cache_clear()
+    assert main(call) == 0
+    software.cache_clear()
     assert ran == ["strength", "strength"]
 
 
