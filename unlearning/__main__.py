@@ -213,7 +213,7 @@ def _attack(options: argparse.Namespace) -> int:
 def _unlearn(options: argparse.Namespace) -> int:
     """Unlearn, attack before and after, judge with the reference thresholds; exit 0 only for PASS."""
     from unlearning import models
-    from unlearning.attacking import usable_device
+    from unlearning.attacking import require_one_person, usable_device
     from unlearning.attacks import ATTACKS
     from unlearning.methods import METHODS
     from unlearning.trial import assess, prepare
@@ -233,6 +233,7 @@ def _unlearn(options: argparse.Namespace) -> int:
         )
     method = METHODS[options.method](**_knobs(METHODS[options.method], options.set))
     members, others = read_examples(options.examples), read_examples(options.neighbours)
+    require_one_person(members)
     model = models.load(options.model, usable_device(options.device))
     digest = models.digest(options.model)[0]
     people: tuple[Passage, ...] = tuple(p for p in others if p.person)

@@ -41,6 +41,7 @@ def attack(options: argparse.Namespace) -> list[Report]:
         "--control": read_examples(options.control),
     }
     others = read_examples(options.neighbours) if options.neighbours else ()
+    require_one_person(groups["--examples"])
     require_apart(*groups.values())
     digest = models.digest(options.model)[0]
     folders = {"--reference": options.reference or [], "--retrained": [options.retrained],
@@ -259,6 +260,16 @@ def usable_device(name: str) -> str:
     return asked
 
 
+def require_one_person(members: Sequence[Passage]) -> None:
+    """Raise `RequestRejected` for texts of several people: of many forgotten, one who is not would drown."""
+    if len({p.person for p in members if p.person}) > 1:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place="--examples, person",
+            remedy="several people are named, and what is measured is one person's; give each a file of their own.",
+        )
+
+
 _UNIQUE = frozenset({SpanKind.EMAIL, SpanKind.PHONE, SpanKind.NUMBER})
 """Kinds of which two people hold no equal values; dates and addresses they may."""
 
@@ -268,8 +279,7 @@ def require_apart(members: Sequence[Passage], controls: Sequence[Passage]) -> No
     texts = {_squeezed(p.text.reveal()) for p in members if p.person}
     values = set(_values(members))
     for control in controls:
-        same = control.person and _squeezed(control.text.reveal()) in texts
-        if same or values & set(_values([control])):
+        if _squeezed(control.text.reveal()) in texts or values & set(_values([control])):
             raise RequestRejected(
                 Code.NO_CONTROLS,
                 place=f"the control group, {control.ref}",
