@@ -76,7 +76,12 @@ def thresholds(policy: Policy) -> "Thresholds":
                 place=f"policy.yaml, thresholds.{name}",
                 remedy="this key is missing; add it.",
             )
-    return Thresholds(**named)
+    try:
+        return Thresholds(**named)
+    except ValueError as error:  # it names the bound and what it may be
+        raise RequestRejected(
+            Code.POLICY_INVALID, place="policy.yaml, thresholds and utility", remedy=f"{error}."
+        ) from None
 
 
 def everything(policy: Policy) -> None:

@@ -58,6 +58,18 @@ class Thresholds:
     perplexity_ratio: float
     others_drop: float
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a bound by which nothing could be told."""
+        sensible = {
+            "first_rank_significance": ("above 0", self.first_rank_significance > 0),
+            "membership_band": ("at least 0 and below 0.5", 0 <= self.membership_band < 0.5),
+            "least_trials": ("at least 1", self.least_trials >= 1),
+            "perplexity_ratio": ("above 0", self.perplexity_ratio > 0),
+        }
+        for name, (words, good) in sensible.items():
+            if not good:
+                raise ValueError(f"{name} must be {words}")
+
 
 REFERENCE_BOUNDS = Thresholds(
     extraction_margin=0.0,

@@ -81,3 +81,51 @@ def test_the_bare_machines_bounds_are_those_of_the_shipped_policy(home):
     from unlearning.verdict import REFERENCE_BOUNDS
 
     assert build.thresholds(home.policy) == REFERENCE_BOUNDS
+
+
+@pytest.mark.parametrize(
+    ("attack", "options"),
+    [
+        ("quantisation", {"bits": 4}),  # not a list
+        ("quantisation", {"bits": ["4"]}),
+        ("quantisation", {"bits": []}),
+        ("quantisation", {"bits": [0]}),  # all weights 0: nothing comes back
+        ("quantisation", {"bits": [1]}),
+        ("benign", {"rate": "1e-4"}),  # what YAML makes of it
+        ("benign", {"steps": 0}),
+        ("relearning", {"share": 1.0}),
+        ("relearning", {"rate": 0.0}),
+        ("exposure", {"most": 10}),
+        ("exposure", {"fewest": 0, "most": 0}),
+        ("extraction", {"prefixes": []}),
+        ("extraction", {"prefixes": 50}),
+        ("membership", {"k": -1}),
+        ("membership", {"drop_last": 1}),
+        ("memorisation", {"n": 0}),
+    ],
+)
+def test_an_attack_that_could_find_nothing_is_refused_before_anything_is_done(
+    home, attack, options
+):
+    with pytest.raises(RequestRejected) as refused:
+        build.everything(edited(home.policy, attacks={attack: options}))
+    assert refused.value.code is Code.POLICY_INVALID
+    assert refused.value.place.startswith(f"policy.yaml, attacks.{attack}")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("thresholds", "first_rank_significance", 0),
+        ("thresholds", "membership_band", 0.5),
+        ("thresholds", "membership_band", -0.1),
+        ("thresholds", "least_trials", 0),
+        ("utility", "perplexity_ratio", 0),
+    ],
+)
+def test_a_bound_that_decides_nothing_is_refused_by_its_name(home, section, name, value):
+    bounds = getattr(home.policy, section) | {name: value}
+    with pytest.raises(RequestRejected) as refused:
+        build.everything(edited(home.policy, **{section: bounds}))
+    assert f"{name} must be" in refused.value.sentence
+    assert refused.value.code is Code.POLICY_INVALID

@@ -201,7 +201,7 @@ def test_an_attack_that_could_not_see_the_person_before_is_inconclusive_and_carr
 
 
 def test_bounds_under_which_no_attack_had_power_let_nothing_pass() -> None:
-    wide = Thresholds(1.0, 20.0, 20.0, 0.05, 0.5, 3, 1.05, 0.10)
+    wide = Thresholds(1.0, 20.0, 20.0, 0.05, 0.49, 3, 1.05, 0.10)
     blind = measured(extraction=1.0, exposure=7.0)  # known by heart, and within every bound
     found = judge(blind, blind, wide, required=CORE)
     attacks = [c for c in found.checks if c.name in ("extraction", "exposure", "membership_loss")]

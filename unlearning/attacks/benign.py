@@ -32,6 +32,10 @@ class Benign:
     rate: float = 1e-4
     batch: int = 16
 
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch) < 1 or self.rate <= 0:
+            raise ValueError("training needs steps, a batch and a rate above 0")
+
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
     ) -> AttackResult:

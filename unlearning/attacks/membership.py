@@ -39,6 +39,10 @@ class Membership:
     k: float = 0.2
     drop_last: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 < self.k <= 1:
+            raise ValueError("k is a share of the tokens, above 0")
+
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
     ) -> AttackResult:

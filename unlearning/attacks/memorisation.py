@@ -32,6 +32,10 @@ class Memorisation:
     n: int = 10
     n_secret: int = 3
 
+    def __post_init__(self) -> None:
+        if min(self.n, self.n_secret) < 1:
+            raise ValueError("an n-gram has at least one token")
+
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
     ) -> AttackResult:

@@ -31,6 +31,12 @@ class Quantisation:
     bits: tuple[int, ...] = (8, 4)
     group: int = 32
 
+    def __post_init__(self) -> None:
+        if min(self.bits, default=0) < 2 or self.group < 1:
+            raise ValueError(
+                "every precision needs at least 2 bits, and a scale at least one weight"
+            )
+
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
     ) -> AttackResult:

@@ -35,6 +35,12 @@ class Relearning:
     rate: float = 1e-4
     batch: int = 16
 
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch) < 1 or self.rate <= 0 or not 0 < self.share < 1:
+            raise ValueError(
+                "training needs steps, a batch and a rate above 0, and a share below 1"
+            )
+
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
     ) -> AttackResult:
