@@ -22,6 +22,7 @@ class ModelProgress(BaseModel):
     path: Path
     before_sha256: str
     before: Assessment | None = None
+    asked: str = ""  # commitment to the trial that `before` was measured on
     attempts: tuple[Attempt, ...] = ()
     outcome: Outcome | None = None
     reason: str = ""

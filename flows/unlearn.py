@@ -6,10 +6,11 @@
 """
 
 import hashlib
+import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from flows.steps import step
 from flows.subjects import Subjects, redacted_texts, references
 from reports import bundle, dsse, statement
 from unlearning import manifest, models
+from unlearning.results import software
 from unlearning.trial import Trial, assess, prepare
 from unlearning.verdict import judge, memorised
 
@@ -97,15 +99,19 @@ def measure_before(bench: Bench, name: str) -> None:
     except UnlearningFailed as error:
         _decide(bench, name, Outcome.INCONCLUSIVE, error.code.value)
         return
-    if at.before is None:
-        at.before = assess(
-            model,
-            at.before_sha256,
-            trial,
-            build.attacks(bench.policy),
-            _reporter("measure"),
-            references=references(bench, name),
-            original=model,
+    asked = _commitment(bench, trial)
+    if at.before is None or at.asked != asked:  # since a run that stopped, texts or code may differ
+        at.asked, at.before = (
+            asked,
+            assess(
+                model,
+                at.before_sha256,
+                trial,
+                build.attacks(bench.policy),
+                _reporter("measure"),
+                references=references(bench, name),
+                original=model,
+            ),
         )
         bench.save()
     if not memorised(at.before, build.thresholds(bench.policy)):
@@ -131,6 +137,13 @@ def _trial(bench: Bench, name: str, model: models.LanguageModel) -> Trial:
         groups=people.groups,
         selected=selected(bench, name, at.path, model.kind),
     )
+
+
+def _commitment(bench: Bench, trial: Trial) -> str:
+    """HMAC of the texts that are asked about and of the code that asks, under the request's key."""
+    groups = (trial.members, trial.controls, trial.others, trial.retained)
+    texts = (json.dumps([astuple(row) for row in rows]).encode() for rows in groups)
+    return bench.stores.vault.request_hmac(bench.ref, "trial", software().encode(), *texts)
 
 
 def next_choice(bench: Bench, name: str, trial: Trial, kind: models.Kind) -> Choice | None:

@@ -1,0 +1,60 @@
+"""A run that stopped goes on from what it measured only while it still asks about the same."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows import unlearn
+from flows.checkpoint import ModelProgress
+from tests.reports import cases
+from tests.unlearning.sample import row
+
+REF = "er-0000000000000001"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """As much of a trial as is asked about."""
+
+    members: Any = (row([0, 5, 6], (2, 3)),)
+    controls: Any = (row([0, 5, 7], (2, 3), person="u"),)
+    others: Any = (row([0, 5, 8], (2, 3), person="p1"),)
+    retained: Any = (row([0, 9]),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "times"),
+    [({}, 1), ({"others": ()}, 2), ({"members": (row([0, 5, 6], (1, 3)),)}, 2)],
+)
+def test_what_was_measured_on_other_texts_is_measured_again(home, monkeypatch, changed, times):
+    measured = []
+    before = cases.FULFILLED.models[0].before
+
+    def assess(*_: object, **__: object) -> object:
+        measured.append(1)
+        return before
+
+    home.vault.open_request(REF)
+    at = ModelProgress(path=Path("/m"), before_sha256="0" * 64)
+    bench = SimpleNamespace(
+        ref=REF,
+        policy=home.policy,
+        stores=SimpleNamespace(vault=home.vault),
+        progress=SimpleNamespace(models={"m": at}),
+        trials={},
+        save=lambda: None,
+    )
+    monkeypatch.setattr(unlearn.models, "load", lambda _: None)
+    for name, fake in (
+        ("require_digest", lambda *_: None),
+        ("references", lambda *_: ()),
+        ("assess", assess),
+    ):
+        monkeypatch.setattr(unlearn, name, fake)
+    for trial in (Asked(), replace(Asked(), **changed)):
+        monkeypatch.setattr(unlearn, "_trial", lambda *_, trial=trial: trial)
+        unlearn.measure_before.fn(bench, "m")
+    assert len(measured) == times
