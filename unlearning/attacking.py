@@ -47,6 +47,13 @@ def attack(options: argparse.Namespace) -> list[Report]:
     folders = {"--reference": options.reference or [], "--retrained": [options.retrained],
                "--original": [options.original]}  # fmt: skip
     helpers = {place: [path for path in paths if path] for place, paths in folders.items()}
+    digests = {place: [models.digest(p)[0] for p in paths] for place, paths in helpers.items()}
+    if digest in digests["--reference"]:
+        raise RequestRejected(
+            Code.SETTING_INVALID,
+            place="--reference",
+            remedy="it is the model itself; name models that never saw the person.",
+        )
     results = Results.open(options.results)
     inputs = results.digest({**groups, "--neighbours": others})
     common = {
@@ -56,9 +63,7 @@ def attack(options: argparse.Namespace) -> list[Report]:
         "dtype": options.dtype,
         "device": torch.device(device).type,
         "software": software(),
-        "helpers": {
-            place: [models.digest(p)[0] for p in paths] for place, paths in helpers.items()
-        },
+        "helpers": digests,
     }
     keys = {n: {**common, "attack": n, "options": dataclasses.asdict(_made(n))} for n in names}
     missing = [name for name in names if results.find(keys[name]) is None]

@@ -235,6 +235,12 @@ def test_reference_models_reach_the_attacks(
     assert "difference" in {score["metric"] for score in result["scores"]}
 
 
+def test_a_model_is_no_reference_for_itself(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--reference", case.folder]
+    assert main(case.call(*more, attacks=["reference"])) == 2
+    assert "--reference: it is the model itself" in capsys.readouterr().err
+
+
 def test_bf16_casts_the_network_and_keeps_the_scores_in_fp32(
     case: Case, capsys: pytest.CaptureFixture[str]
 ) -> None:
