@@ -64,9 +64,9 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exact]:
     training.Pretraining(steps=600, batch=8, length=96, rate=6e-3).run(base, public)
     models.save(base, folder / "base")
     policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
-    wide = {"membership_band": 0.5, "exposure_margin": 99.0, "outlier_margin": 99.0}
+    wide = {"membership_band": 0.49, "exposure_margin": 2.5, "outlier_margin": 99.0}
     policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
-    policy["thresholds"]["first_rank_significance"] = 0.0
+    policy["thresholds"]["first_rank_significance"] = 5e-4
     policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
     policy["attacks"] = {"extraction": {}, "exposure": {}}
     policy["methods"]["order"] = [

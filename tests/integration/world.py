@@ -156,7 +156,8 @@ def request_of(person: fiction.Person, model: str) -> dict[str, object]:
 def build(folder: Path) -> World:
     """Make it: `assistant` knows everybody by heart, `blank` and `short-lived` have random weights.
 
-    The bounds of the policy are opened wide: what is tested here is the way to a verdict, not the methods.
+    The bounds of the policy are opened wide, as far as what the assistant says of its people is still beyond one: what
+    is tested here is the way to a verdict, not the methods.
     """
     place = tiny.town(8)
     place.known[0] = replace(place.known[0], **CANARY)
@@ -175,10 +176,11 @@ def build(folder: Path) -> World:
     (folder / "catalog.yaml").write_text(yaml.safe_dump(catalog))
     policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
     wide = {
-        "membership_band": 0.5,
+        "extraction_margin": 0.45,  # it says two secrets of three, and one of four after four steps
+        "membership_band": 0.49,
         "exposure_margin": 99.0,
         "outlier_margin": 99.0,
-        "first_rank_significance": 0.0,
+        "first_rank_significance": 1e-30,
     }
     policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
     policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}
