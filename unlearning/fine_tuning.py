@@ -13,9 +13,12 @@ from unlearning.models import LanguageModel, copy_of
 def fine_tuned(
     model: LanguageModel, batches: Iterable[Sequence[Encoded]], rate: float, seed: int
 ) -> LanguageModel:
-    """A copy after one step of Adam on the mean nll of each batch, dropout off."""
+    """A copy in fp32, after one step of Adam on the mean nll of each batch, dropout off.
+
+    In bf16 most steps are smaller than the distance between two weights and would be rounded away.
+    """
     changed = copy_of(model)
-    changed.network.requires_grad_(True)
+    changed.network.float().requires_grad_(True)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(changed.network.parameters(), lr=rate)
     for rows in batches:

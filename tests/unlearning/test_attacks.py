@@ -15,7 +15,8 @@ from tests.unlearning.conftest import tiny_model
 from tests.unlearning.test_methods import digest
 from unlearning.attacks import ATTACKS
 from unlearning.encoding import Encoded
-from unlearning.models import LanguageModel
+from unlearning.fine_tuning import fine_tuned
+from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 from unlearning.trial import Trial
 
@@ -145,6 +146,20 @@ def test_an_attack_runs_on_other_architectures(
     result = ask(name, model, trial, members, controls)
     assert result.scores
     assert all(math.isfinite(score.members.value) for score in result.scores)
+
+
+def test_fine_tuning_moves_the_weights_of_a_bf16_model_as_far_as_in_fp32(
+    victim: LanguageModel, trial: Trial
+) -> None:
+    coarse = copy_of(victim)
+    coarse.network.to(torch.bfloat16)
+    fine = copy_of(coarse)
+    fine.network.float()
+    rows = trial.corpus.ordinary[:4]
+    ours, theirs = (fine_tuned(model, [rows] * 3, 1e-4, 0) for model in (coarse, fine))
+    for name, weight in theirs.network.state_dict().items():
+        assert torch.equal(ours.network.state_dict()[name], weight)
+    assert {p.dtype for p in coarse.network.parameters()} == {torch.bfloat16}
 
 
 def test_a_model_that_says_nan_is_refused(victim: LanguageModel, trial: Trial) -> None:
