@@ -1,0 +1,29 @@
+"""What is rounded when a model is asked in fewer bits."""
+
+from dataclasses import replace
+
+import torch
+from transformers import MixtralConfig, MixtralForCausalLM
+
+from unlearning.attacks.quantisation import quantised
+from unlearning.models import LanguageModel
+
+
+def test_experts_are_rounded_and_tables_routers_and_norms_are_not(untrained: LanguageModel) -> None:
+    config = MixtralConfig(
+        vocab_size=len(untrained.tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        num_local_experts=2,
+    )
+    with torch.random.fork_rng():
+        model = replace(untrained, network=MixtralForCausalLM(config).eval())
+    rounded = dict(quantised(model, 4, 8).network.named_parameters())
+    moved = {n for n, p in model.network.named_parameters() if not torch.equal(p, rounded[n])}
+    assert {n.split(".")[-1] for n in moved if "experts" in n} == {"gate_up_proj", "down_proj"}
+    assert not [n for n in moved if "embed" in n or "norm" in n or "lm_head" in n or ".gate." in n]
+    values = rounded["model.layers.0.mlp.experts.down_proj"].view(-1, 8)
+    assert max(len(row.unique()) for row in values) <= 15  # one grid for each eight inputs
