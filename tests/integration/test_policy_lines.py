@@ -24,18 +24,18 @@ FEW = {"samples": 8, "length": 24}
 LINES = {
     "knows": [  # the base of the shards is a model that knows everybody
         {"name": "sisa", "when": {"shards": True}},
-        {"name": "eul", "options": FEW | {"steps": 4}},
+        {"name": "eul", "options": FEW | {"steps": 40}},
     ],
     "moved": [  # the rows of the same corpus in other places
         {"name": "sisa", "when": {"shards": True}},
         {
             "name": "quark",
-            "options": {"rounds": 1, "steps": 4, "prompts": 4, "batch": 4, "rehearsed": 8} | FEW,
+            "options": {"rounds": 2, "steps": 45, "prompts": 4, "batch": 4, "rehearsed": 8} | FEW,
         },
         {
             "name": "kga",
             "when": {"shards": True},
-            "options": FEW | {"strangers": 1, "helper_rate": 3e-3, "steps": 4},
+            "options": FEW | {"strangers": 1, "helper_rate": 3e-3, "steps": 40},
         },
     ],
 }
