@@ -213,7 +213,7 @@ def _attack(options: argparse.Namespace) -> int:
 def _unlearn(options: argparse.Namespace) -> int:
     """Unlearn, attack before and after, judge with the reference thresholds; exit 0 only for PASS."""
     from unlearning import models
-    from unlearning.attacking import require_one_person, usable_device
+    from unlearning.attacking import usable_device
     from unlearning.attacks import ATTACKS
     from unlearning.methods import METHODS
     from unlearning.trial import assess, prepare
@@ -233,7 +233,7 @@ def _unlearn(options: argparse.Namespace) -> int:
         )
     method = METHODS[options.method](**_knobs(METHODS[options.method], options.set))
     members, others = read_examples(options.examples), read_examples(options.neighbours)
-    require_one_person(members)
+    _require_one_person(members)
     model = models.load(options.model, usable_device(options.device))
     digest = models.digest(options.model)[0]
     people: tuple[Passage, ...] = tuple(p for p in others if p.person)
@@ -267,6 +267,16 @@ def _unlearn(options: argparse.Namespace) -> int:
             )
         print(f"verdict: {verdict.outcome.value}   model: {made}")
     return 0 if verdict.outcome.value == "PASS" else 1
+
+
+def _require_one_person(members: Sequence[Passage]) -> None:
+    """A verdict is on one person: of many forgotten, one who is not would drown."""
+    if len({p.person for p in members if p.person}) > 1:
+        raise RequestRejected(
+            Code.EXAMPLES_INVALID,
+            place="--examples, person",
+            remedy="several people are named, and a verdict is on one person; give each a file of their own.",
+        )
 
 
 def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:

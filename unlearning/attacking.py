@@ -41,7 +41,6 @@ def attack(options: argparse.Namespace) -> list[Report]:
         "--control": read_examples(options.control),
     }
     others = read_examples(options.neighbours) if options.neighbours else ()
-    require_one_person(groups["--examples"])
     require_apart(*groups.values())
     digest = models.digest(options.model)[0]
     folders = {"--reference": options.reference or [], "--retrained": [options.retrained],
@@ -263,16 +262,6 @@ def usable_device(name: str) -> str:
             remedy="this machine has no such device; use cpu, or leave it out.",
         ) from None
     return asked
-
-
-def require_one_person(members: Sequence[Passage]) -> None:
-    """Raise `RequestRejected` for texts of several people: of many forgotten, one who is not would drown."""
-    if len({p.person for p in members if p.person}) > 1:
-        raise RequestRejected(
-            Code.EXAMPLES_INVALID,
-            place="--examples, person",
-            remedy="several people are named, and what is measured is one person's; give each a file of their own.",
-        )
 
 
 _UNIQUE = frozenset({SpanKind.EMAIL, SpanKind.PHONE, SpanKind.NUMBER})

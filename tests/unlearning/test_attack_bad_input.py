@@ -69,7 +69,6 @@ def bare(passages: list[Passage]) -> list[Passage]:
         ("overlap", Code.NO_CONTROLS, "the control group, control.jsonl#10: it overlaps"),
         ("overlap_in_other_words", Code.NO_CONTROLS, "control.jsonl#10: it overlaps"),
         ("overlap_without_spans", Code.NO_CONTROLS, "control.jsonl#10: it overlaps"),
-        ("two_people", Code.EXAMPLES_INVALID, "--examples, person: several people"),
     ],
 )
 def test_groups_that_prove_nothing_are_refused_by_the_command(  # noqa: PLR0917  fixtures
@@ -89,7 +88,6 @@ def test_groups_that_prove_nothing_are_refused_by_the_command(  # noqa: PLR0917 
         "person_without_secrets": (bare(town.members), strangers),
         "overlap": (town.members, [*strangers, town.members[2]]),
         "overlap_without_spans": (town.members, [*strangers, *bare(town.members[2:3])]),
-        "two_people": ([*town.members, replace(town.neighbours[0], person="p1")], strangers),
         "overlap_in_other_words": (
             town.members,
             [*strangers, marked(f"Ring {phone}!", (phone, SpanKind.PHONE), person="u9")],

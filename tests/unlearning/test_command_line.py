@@ -347,6 +347,19 @@ def test_a_wrong_option_is_named(  # noqa: PLR0917  fixtures
     assert not new.exists()
 
 
+def test_a_verdict_on_several_people_is_refused(
+    victim_folder: Path, town: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = [*town.members, replace(town.neighbours[0], person="p1")]
+    examples = written(tmp_path / "people.jsonl", two)
+    others = written(tmp_path / "others.jsonl", town.neighbours[1:])
+    new = tmp_path / "new"
+    call = ["unlearn", victim_folder, "--examples", examples, "--neighbours", others, "--out", new]
+    assert main(list(map(str, call))) == 2
+    assert "error: --examples, person: several people" in capsys.readouterr().err
+    assert not new.exists()
+
+
 GOOD = '{"text": "call 555", "spans": [{"start": 5, "end": 8, "kind": "phone"}]}'
 
 
