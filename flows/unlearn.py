@@ -9,7 +9,8 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -218,17 +219,18 @@ def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start
         unlearned = build.method(choice.rule, places).unlearn(start.model, trial.corpus)
         trace = unlearned.trace
         made = unlearned.save(folder)
-        candidate = _reload(made)
         attacks = build.attacks(bench.policy)
-        after = assess(
-            candidate,
-            models.digest(made)[0],
-            trial,
-            attacks,
-            _reporter(f"attack {method}"),
-            references=references(bench, name),
-            original=start.original,
-        )
+        with candidates_fault():
+            candidate = models.load(made)
+            after = assess(
+                candidate,
+                models.digest(made)[0],
+                trial,
+                attacks,
+                _reporter(f"attack {method}"),
+                references=references(bench, name),
+                original=start.original,
+            )
         verdict = judge(
             _before(at),
             after,
@@ -316,10 +318,14 @@ def _keep_envelope(bench: Bench, name: str, payload: bytes) -> None:
     bench.save()
 
 
-def _reload(folder: Path) -> models.LanguageModel:
-    """The candidate as it lies on the disk. Raises `UnlearningFailed` when the method broke its weights."""
+@contextmanager
+def candidates_fault() -> Iterator[None]:
+    """A candidate that cannot be loaded or measured is a failed attempt, not a bad request: the next method tries.
+
+    Raises `UnlearningFailed` for `RequestRejected`: the model it was made of was loaded and measured before.
+    """
     try:
-        return models.load(folder)
+        yield
     except RequestRejected as error:
         raise UnlearningFailed(error.code, place=error.place, remedy=error.remedy) from None
 
