@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult, Score
 from unlearning.attacks.asking import require_text
 from unlearning.attacks.changed import asked_again
@@ -55,27 +56,36 @@ class Quantisation:
 
 @torch.no_grad()
 def quantised(model: LanguageModel, bits: int, group: int) -> LanguageModel:
-    """A copy whose linear layers and experts hold rounded weights."""
+    """A copy whose linear layers and experts hold rounded weights. Raises `RequestRejected` where there are none."""
     changed = copy_of(model)
     head = changed.network.get_output_embeddings()
+    layers = 0
     for module in changed.network.modules():
         if module is head or not isinstance(module, torch.nn.Linear | Conv1D):
-            _round_experts(module, bits, group)
+            layers += _round_experts(module, bits, group)
             continue
         weight = module.weight
         inputs_last = weight.T if isinstance(module, Conv1D) else weight  # Conv1D keeps (in, out)
         rounded = round_to_nearest(inputs_last, bits, group)
         weight.copy_(rounded.T if isinstance(module, Conv1D) else rounded)
+        layers += 1
+    if not layers:
+        raise RequestRejected(
+            Code.ATTACK_INAPPLICABLE,
+            place="attack quantisation",
+            remedy="the model's layers are of a sort that it cannot round; measure the model as it is served.",
+        )
     return changed
 
 
-def _round_experts(module: torch.nn.Module, bits: int, group: int) -> None:
-    """The experts of one layer, which lie in one tensor (experts, outputs, inputs)."""
+def _round_experts(module: torch.nn.Module, bits: int, group: int) -> int:
+    """The experts of one layer, which lie in one tensor (experts, outputs, inputs). How many tensors there were."""
     if isinstance(module, torch.nn.Conv1d):
-        return
-    for weight in module.parameters(recurse=False):
-        if weight.dim() == 3:
-            weight.copy_(round_to_nearest(weight.flatten(0, 1), bits, group).view_as(weight))
+        return 0
+    experts = [weight for weight in module.parameters(recurse=False) if weight.dim() == 3]
+    for weight in experts:
+        weight.copy_(round_to_nearest(weight.flatten(0, 1), bits, group).view_as(weight))
+    return len(experts)
 
 
 def round_to_nearest(weight: torch.Tensor, bits: int, group: int) -> torch.Tensor:
