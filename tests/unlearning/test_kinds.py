@@ -122,7 +122,14 @@ def test_a_method_forgets_or_says_that_it_does_not_apply(
     if name == "pcgu":
         own = {"level_share": 99.0}  # no secret is said to begin with
     if name == "kga":  # it serves a model that knows the person, and nobody else
-        model = fine_tuned(model, [trial.corpus.forget] * 40, 1e-2, 0)
+        taught = list(trial.corpus.forget)
+        if (
+            kind is Kind.CLASSIFIER
+        ):  # strangers' texts are much like the person's, and so is their class
+            taught += [
+                replace(r, ids=((r.ids[0] + 1) % tiny.CLASSES,)) for r in trial.corpus.controls
+            ]
+        model = fine_tuned(model, [taught] * 40, 1e-2, 0)
         # the guard at its start has tests of its own, and with one or two strangers hangs on chance
         own = {"apart": 1e9, "strangers": 2}
     method, before = METHODS[name](**{**KNOBS.get(name, {}), **own}), digest(model)
