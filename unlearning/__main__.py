@@ -69,7 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         "and was not run (its reason is shown); 1 to 6 when the command stopped; 130 when it was interrupted.",
     )
     attack.add_argument(
-        "--control", type=Path, required=True, help="texts about people the model never saw"
+        "--control",
+        type=Path,
+        required=True,
+        help="texts about people the model never saw; lines without a person count as one of them",
     )
     attack.add_argument("--attacks", nargs="+", metavar="NAME", help="by default all")
     attack.add_argument(
