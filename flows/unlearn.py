@@ -102,18 +102,16 @@ def measure_before(bench: Bench, name: str) -> None:
         return
     asked = _commitment(bench, trial)
     if at.before is None or at.asked != asked:  # since a run that stopped, texts or code may differ
-        at.asked, at.before = (
-            asked,
-            assess(
-                model,
-                at.before_sha256,
-                trial,
-                build.attacks(bench.policy),
-                _reporter("measure"),
-                references=references(bench, name),
-                original=model,
-            ),
+        at.before = assess(
+            model,
+            at.before_sha256,
+            trial,
+            build.attacks(bench.policy),
+            _reporter("measure"),
+            references=references(bench, name),
+            original=model,
         )
+        at.asked = asked
         bench.save()
     if not memorised(at.before, build.thresholds(bench.policy)):
         _decide(bench, name, Outcome.INCONCLUSIVE, "not_memorised")
