@@ -36,7 +36,7 @@ class Deadlines(Strict):
     def _known_holidays(self) -> Self:
         try:
             holidays.country_holidays(self.country, subdiv=self.subdivision)
-        except NotImplementedError:
+        except NotImplementedError:  # what the library says of a place it does not know
             raise ValueError(
                 "no public holidays are known for this country, or for this part of it"
             ) from None

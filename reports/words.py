@@ -463,6 +463,7 @@ INEXACT = MappingProxyType(
             "not the one that the parts were trained on, with its rows in the same place"
         ),
         "method_diverged": "the numbers ran away while a part was trained again",
+        "model_not_finite": "the model that it made came out with broken numbers",
         "method_over_budget": "it took longer than the policy allows",
         "out_of_memory": "there was not enough memory on the machine",
         "no_controls": "without people never seen nobody can tell whether the base knows this person",

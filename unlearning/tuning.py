@@ -205,6 +205,8 @@ class Rehearsed(Knobs):
         retain, rehearsal: weights of the two KL terms (5 and 5: reference measurement).
         batch: passages of each sort per step.
         samples, length: how many sequences the original model is asked for, and their length in tokens.
+        cooldown: over this share of the steps, the last ones, the rate falls evenly to zero: what the rest of the
+            language wavers by at the full rate is gone then. A stop rule that ends earlier never sees it.
     """
 
     retain: float = 5.0
@@ -212,14 +214,18 @@ class Rehearsed(Knobs):
     batch: int = 16
     samples: int = 256
     length: int = 64
+    cooldown: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_least(self, batch=1)
+        fits = 0 <= self.cooldown <= 1
+        require_knob(fits=fits, name="cooldown", remedy="it must be a share, from 0 to 1.")
 
-    def rate_at(self, step: int) -> float:  # noqa: ARG002  others let it fall
+    def rate_at(self, step: int) -> float:
         """The learning rate of a step, from 0."""
-        return self.rate
+        left = self.steps - step
+        return self.rate * min(1.0, left / max(1.0, self.cooldown * self.steps))
 
 
 def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method

@@ -1,4 +1,4 @@
-"""The learning rate of `loo_ensemble` falls at the end, and `tune` asks for the rate step by step."""
+"""The learning rate falls over the last share of the steps, and `tune` asks for it step by step."""
 
 import math
 from pathlib import Path

@@ -124,7 +124,7 @@ class Eul(Rehearsed):
             running.descend(
                 islice(self._items(corpus, said, generator), self.steps),
                 losses.of,
-                rate=self.rate,
+                rate=self.rate_at,
                 reached=losses.reached,
             )
             moments = grams(layers.modules, running.after, corpus.forget, self.batch)

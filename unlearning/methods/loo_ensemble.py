@@ -21,7 +21,7 @@ from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.manifest import read
 from unlearning.models import LanguageModel, same_answers
 from unlearning.sharded import load_base, teacher_of
-from unlearning.tuning import require_knob, secret_nll, stranger_nll, tune
+from unlearning.tuning import secret_nll, stranger_nll, tune
 from unlearning.unlearned import Unlearned
 
 
@@ -36,8 +36,6 @@ class LooEnsemble(Hearing):
         clean: a teacher counts as clean when its nll of the person's secrets is at least this share of its nll of
             strangers' secrets. References alone do not suffice: one missed duplicate makes a teacher leak.
         near: stop when the model's nll of the secrets is at least this share of the teacher's.
-        cooldown: over this share of the steps, the last ones, the rate falls evenly to zero: what the rest of the
-            language wavers by at the full rate is gone then.
         the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
 
@@ -48,16 +46,6 @@ class LooEnsemble(Hearing):
     retain: float = 1.0
     rehearsal: float = 1.0
     steps: int = 80
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        fits = 0 <= self.cooldown <= 1
-        require_knob(fits=fits, name="cooldown", remedy="it must be a share, from 0 to 1.")
-
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step, from 0."""
-        left = self.steps - step
-        return self.rate * min(1.0, left / max(1.0, self.cooldown * self.steps))
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, or as `tune`."""
