@@ -1,13 +1,15 @@
 """What attacking costs: the black-box suite beside one forward pass, extraction likelihood beside library generation.
 
-    make attack-speed          (python -m tests.benchmark.attack_speed)
+    make attack-speed          (python -m tests.benchmark.attack_speed [--shapes 64x2 512x8 ...])
 
 Everything is measured side by side in one run: the ways take turns, and the medians are compared. The model is shaped
 like GPT-2 with a vocabulary of 8192 and random weights, for the suite costs the same whatever the model knows; EL is
 measured on a model that knows the sequence by heart as well, where almost nothing has to be generated. Exits 1 where a
-number differs or a target is missed. The raw seconds are in out/attack-speed.json.
+number differs or a target is missed. The raw seconds are in out/attack-speed.json. With `--shapes` only EL is measured,
+on models of other widths and numbers of layers, and no file is written.
 """
 
+import argparse
 import copy
 import json
 import random
@@ -44,6 +46,15 @@ OUT = Path("out/attack-speed.json")
 
 def main() -> int:
     """Measure, print a table, write the file; 0 when both targets are met and the numbers agree."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--shapes",
+        nargs="+",
+        default=[],
+        metavar="WxL",
+        help="measure EL alone, on models this wide with so many layers",
+    )
+    shapes = [tuple(map(int, shape.split("x"))) for shape in parser.parse_args().shapes]
     torch.set_num_threads(
         1
     )  # threads that share a busy processor wait for each other, and the ratios tell nothing
@@ -52,9 +63,19 @@ def main() -> int:
     texts = [_passage(order, words, n) for n in range(TEXTS)]
     said = [text.text.reveal() for text in texts] + [" ".join(words), " ".join(words).title()]
     tokenizer = training.train_tokenizer(said, VOCABULARY)
-    with torch.random.fork_rng():
-        model = training.new_model(tokenizer, width=WIDTH, layers=LAYERS, context=CONTEXT, seed=0)
-    model.network.eval()
+
+    def untrained(width: int, layers: int) -> LanguageModel:
+        with torch.random.fork_rng():
+            model = training.new_model(
+                tokenizer, width=width, layers=layers, context=CONTEXT, seed=0
+            )
+        model.network.eval()
+        return model
+
+    if shapes:
+        good = [_shape(untrained(*shape)) for shape in shapes]
+        return int(not all(good))
+    model = untrained(WIDTH, LAYERS)
     rows = encode(model, texts)
     suite = measure_suite(model, rows)
     likelihood, agree = measure_likelihood(model)
@@ -186,6 +207,14 @@ def measure_likelihood(model: LanguageModel) -> tuple[dict[str, object], bool]:
     return {"el_ratio": min(ratios), "el": found}, agree
 
 
+def _shape(model: LanguageModel) -> bool:
+    """EL of one model, printed; are its numbers the same, and is the target met?"""
+    report, agree = measure_likelihood(model)
+    print(f"{model.network.num_parameters():,} parameters")
+    _print_likelihood(report)
+    return agree and report["el_ratio"] >= LEAST_RATIO
+
+
 @torch.no_grad()
 def generations(
     model: LanguageModel, texts: Sequence[Sequence[int]], prefixes: Sequence[Sequence[int]]
@@ -272,9 +301,8 @@ def _sentence(order: random.Random, words: Sequence[str]) -> str:
 
 
 def _print(report: Mapping[str, object]) -> None:
-    seconds, el = report["seconds"], report["el"]
+    seconds = report["seconds"]
     assert isinstance(seconds, dict)
-    assert isinstance(el, dict)
     print(
         f"{report['texts']} texts of {report['tokens_a_text']:.0f} tokens, {report['parameters']:,} parameters, "
         f"vocabulary {report['vocabulary']}, {report['device']}, {report['threads']} threads"
@@ -284,6 +312,12 @@ def _print(report: Mapping[str, object]) -> None:
         passes, more = value / seconds["forward"], (value - seconds["loss"]) / seconds["forward"]
         print(f"{name:<28}{value:>10.3f}{passes:>16.2f}{more:>16.2f}")
     print(f"suite: {report['suite_over_forward']:.2f} more, at most {MOST_PASSES}\n")
+    _print_likelihood(report)
+
+
+def _print_likelihood(report: Mapping[str, object]) -> None:
+    el = report["el"]
+    assert isinstance(el, dict)
     print(
         f"{f'EL of {SEQUENCE} tokens':<28}{'shared':>10}{'generate':>12}{'ratio':>8}  same numbers"
     )
