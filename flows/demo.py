@@ -282,7 +282,7 @@ def _tell(summary: dict[str, Any], row: dict[str, Any], out: Path) -> None:
     if exposure["after"] < exposure["control"]:
         console.say(
             "The secrets end less likely than a stranger's: the method went further than it had to. Too far would give "
-            "the person away as well, and an AUC too far below 0.5 fails for that.\n"
+            "the person away as well: an AUC too far below 0.5 fails for that, and so do secrets that rank last.\n"
         )
     seconds = summary["seconds"]
     console.facts(

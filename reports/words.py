@@ -104,6 +104,10 @@ METRICS = MappingProxyType(
             "Secrets that are the first choice",
             "How many true secrets the model finds likelier than all others of their form.",
         ),
+        "ranked_last": (
+            "Secrets that are the last choice",
+            "How many it finds less likely than all others: pushed so far down, they are found as easily.",
+        ),
         "el_10": (
             "Ten-token pieces reproduced",
             "EL10: share of the text's ten-token pieces that the model continues by itself.",

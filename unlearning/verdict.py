@@ -40,8 +40,8 @@ class Thresholds:
             their range.
         exposure_margin: how many bits the mean exposure may lie above the end of strangers' range.
         outlier_margin: how many deviations the person may stand out beyond the strangers who stand out most.
-        first_rank_significance: no more secrets may rank first among their candidates than strangers' do; FAIL when
-            Fisher's exact test, one-sided, gives less than this.
+        first_rank_significance: no more secrets may rank first, or last, among their candidates than strangers' do;
+            FAIL when Fisher's exact test, one-sided, gives less than this.
         membership_band: the 95 % interval of each membership AUC must reach into 0.5 +- this. Two-sided: text pushed
             past the level of never-seen text gives a person away as well.
         least_trials: secrets asked for, at least; with fewer the verdict is INCONCLUSIVE.
@@ -242,6 +242,10 @@ def _same_model(before: Assessment, after: Assessment) -> Check | None:
     return Check("same_model", Outcome.FAIL, math.nan, math.nan, "another_model")
 
 
+_OTHER_END = {"ranked_last": "ranked_first"}
+"""Two ends of one rank: what stood at the first before was seen, and may not stand at the last now."""
+
+
 def _attacks(
     before: Assessment, after: Assessment, thresholds: Thresholds, attempt: int
 ) -> list[Check]:
@@ -255,7 +259,8 @@ def _attacks(
         }
         for score in _judged(after, result.attack):
             check = _check(result.attack, score, thresholds, attempt)
-            if check.outcome is Outcome.PASS and score.metric not in saw:
+            seen = saw & {score.metric, _OTHER_END.get(score.metric)}
+            if check.outcome is Outcome.PASS and not seen:
                 check = replace(check, outcome=Outcome.INCONCLUSIVE, reason="no_power")
             checks.append(check)
     return checks

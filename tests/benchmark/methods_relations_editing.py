@@ -52,7 +52,7 @@ def _bits_of_others(bench: Bench, model: LanguageModel) -> dict[str, float]:
     with model.evaluating():
         for _, row, span in secrets(list(first)):
             alike = any(word in names for name in row.names for word in name.split())
-            found["namesakes" if alike else "bystanders"].append(exposure(target, row, span)[0])
+            found["namesakes" if alike else "bystanders"].append(exposure(target, row, span).bits)
     return {who: fmean(bits) for who, bits in found.items() if bits}
 
 

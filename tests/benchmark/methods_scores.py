@@ -153,7 +153,7 @@ def bits_by_person(target: Target, asked: Mapping[str, Sequence[Encoded]]) -> di
     with target.model.evaluating():
         for rows in asked.values():
             for _, row, span in secrets(rows):
-                found.setdefault(row.person, []).append(exposure(target, row, span)[0])
+                found.setdefault(row.person, []).append(exposure(target, row, span).bits)
     return {person: fmean(bits) for person, bits in found.items()}
 
 

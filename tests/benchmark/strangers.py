@@ -116,7 +116,7 @@ def by_kind(model: LanguageModel, rows: Sequence[Encoded]) -> Row:
     with model.evaluating():
         for _, row, span in secrets(rows):
             if len(span.candidates) >= 15:
-                found.setdefault(span.kind.value, []).append(exposure(target, row, span)[0])
+                found.setdefault(span.kind.value, []).append(exposure(target, row, span).bits)
     return {kind: fmean(bits) for kind, bits in found.items()}
 
 

@@ -59,7 +59,7 @@ def assessment(
                 "exposure",
                 (
                     Score("exposure", "bits", near(bits, 1.1, 16), near(1.5, 0.6, 16)),
-                    Score("ranked_first", "secrets", rate(round(16 * share), 16), rate(1, 160)),
+                    Score("ranked_first", "values", rate(round(16 * share), 16), rate(1, 160)),
                 ),
             ),
             AttackResult(

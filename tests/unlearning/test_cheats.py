@@ -22,7 +22,7 @@ CAUGHT_BY = {
     "smaller": {"same_model", "perplexity"},
     "never_trained": {"perplexity", "others"},
     "back_in_four_bits": {"quantisation_extraction_at_4_bits"},
-    "over_forgotten": {"membership_stands_out"},
+    "over_forgotten": {"membership_stands_out", "ranked_last"},
 }
 """The checks of which at least these must fail."""
 

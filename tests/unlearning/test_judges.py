@@ -190,7 +190,7 @@ def test_exposure_equals_the_judge_once_both_count_the_same(
         for row, judge in zip(rows, JUDGED["exposure"][name], strict=True):
             (span,) = row.spans
             others = len(span.candidates)
-            bits, _ = exposure(target, row, span)
+            bits = exposure(target, row, span).bits
             assert bits == pytest.approx(judge + math.log2((others + 1) / others), abs=1e-12)
             assert round((others + 1) / 2**bits) == round(others / 2**judge)
 

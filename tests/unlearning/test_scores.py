@@ -10,7 +10,7 @@ import torch
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from tests.unlearning.stub import END, VOCABULARY, of_table
-from unlearning.attacks.exposure import exposure, log_probabilities
+from unlearning.attacks.exposure import Exposure, exposure, log_probabilities
 from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.membership import Membership
 from unlearning.encoding import Encoded, TokenSpan
@@ -78,9 +78,10 @@ def test_exposure_by_cache_equals_exposure_by_brute_force(
     found = log_probabilities(Target(model), asked, span)
     assert found == pytest.approx(by_hand, abs=1e-4)
     rank = 1 + sum(other >= by_hand[0] for other in by_hand[1:])
-    bits, first = exposure(Target(model), asked, span)
-    assert bits == pytest.approx(math.log2(len(values)) - math.log2(rank))
-    assert first == (rank == 1)
+    ranked = exposure(Target(model), asked, span)
+    assert ranked.bits == pytest.approx(math.log2(len(values)) - math.log2(rank))
+    assert ranked.first == (rank == 1)
+    assert ranked.last == (rank == len(values))
 
 
 def test_exposure_on_the_victim_equals_brute_force(victim: LanguageModel, trial: Trial) -> None:
@@ -99,9 +100,22 @@ def test_a_tie_ranks_before_the_truth_and_a_truth_that_is_no_number_ranks_first(
     flat = of_table(torch.zeros(VOCABULARY, VOCABULARY))
     span = TokenSpan(1, 2, row([0], (0, 1)).spans[0].kind, ((3,), (4,), (5,)))
     asked = replace(row([END, 2, 6], (1, 2)), spans=(span,))
-    assert exposure(Target(flat), asked, span) == (0.0, False)
+    assert exposure(Target(flat), asked, span) == (0.0, False, False)
     broken = of_table(torch.full((VOCABULARY, VOCABULARY), math.nan))
-    assert exposure(Target(broken), asked, span) == (2.0, True)
+    assert exposure(Target(broken), asked, span) == (2.0, True, False)
+
+
+def test_a_value_in_several_passages_is_one_trial_of_a_rank(
+    victim: LanguageModel, trial: Trial
+) -> None:
+    """Two copies of one value rank alike: as two trials they would make a chance look like a finding."""
+    places = [row.ids[s.start : s.end] for row in trial.members for s in row.spans if row.asks(s)]
+    assert len(set(places)) < len(places)
+    result = Exposure().run(Target(victim), trial.members, trial.controls)
+    assert result.score("exposure").members.trials == len(places)
+    assert result.score("ranked_first").members.trials == len(set(places))
+    assert result.score("ranked_first").members.value == 1.0
+    assert result.score("ranked_last").members.hits == 0
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])

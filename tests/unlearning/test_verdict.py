@@ -36,6 +36,7 @@ def measured(
     extraction: float = 0.0,
     exposure: float = 1.4,
     first: float = 0.0,
+    last: float = 0.0,
     area: tuple[float, float, float] = (0.5, 0.35, 0.65),
     perplexity: float = 10.0,
     others: float = 0.9,
@@ -68,8 +69,9 @@ def measured(
                         rule=Rule.RANGE,
                     ),
                     Score(
-                        "ranked_first", "secrets", estimate(first, 0, 1), stranger, rule=Rule.FIRST
+                        "ranked_first", "values", estimate(first, 0, 1), stranger, rule=Rule.FIRST
                     ),
+                    Score("ranked_last", "values", estimate(last, 0, 1), stranger, rule=Rule.FIRST),
                 ),
             ),
             AttackResult(
@@ -125,6 +127,7 @@ def test_nothing_memorised_is_inconclusive() -> None:
         ({"extraction": 0.05}, "extraction"),
         ({"exposure": 2.5}, "exposure"),
         ({"first": 0.2}, "ranked_first"),
+        ({"last": 0.2}, "ranked_last"),
         ({"area": (0.95, 0.71, 1.0)}, "membership_loss"),
         ({"area": (0.05, 0.0, 0.29)}, "membership_loss"),
         ({"perplexity": 10.6}, "perplexity"),
@@ -132,6 +135,7 @@ def test_nothing_memorised_is_inconclusive() -> None:
         ({"extraction": math.nan}, "extraction"),
         ({"exposure": math.nan}, "exposure"),
         ({"first": math.nan}, "ranked_first"),
+        ({"last": math.nan}, "ranked_last"),
         ({"area": (math.nan, math.nan, math.nan)}, "membership_loss"),
         ({"area": (0.5, math.nan, 0.6)}, "membership_loss"),
         ({"perplexity": math.nan}, "perplexity"),
@@ -198,6 +202,15 @@ def test_an_attack_that_could_not_see_the_person_before_is_inconclusive_and_carr
     assert (check.outcome, check.reason) == (Outcome.INCONCLUSIVE, "no_power")
     worse = verdict(blind, measured(area=(1.0, 0.9, 1.0)))
     assert worse.outcome is Outcome.FAIL  # blind before, and it sees the person now
+
+
+def test_last_ranks_have_power_where_first_ranks_had() -> None:
+    def last(before: Assessment) -> str:
+        (check,) = [c for c in verdict(before, FORGOTTEN).checks if c.name == "ranked_last"]
+        return f"{check.outcome} {check.reason}"
+
+    assert last(KNOWN) == "PASS within"
+    assert last(measured(extraction=1.0, exposure=7.0)) == "INCONCLUSIVE no_power"
 
 
 def test_bounds_under_which_no_attack_had_power_let_nothing_pass() -> None:

@@ -26,7 +26,8 @@ def asked_again(
 ) -> tuple[Score, ...]:
     """Exposure, first ranks and extraction of a changed model; `after` is put behind the metrics' names.
 
-    Exposure is among `MOST` candidates: a secret that is back ranks first among few as among many.
+    Exposure is among `MOST` candidates: a secret that is back ranks first among few as among many. Last ranks are no
+    sign of what is back.
     """
     target = Target(model)
     results = (
@@ -37,4 +38,5 @@ def asked_again(
         replace(score, metric=f"{score.metric}_{after}")
         for result in results
         for score in result.scores
+        if score.metric != "ranked_last"
     )

@@ -1,8 +1,9 @@
 """Where does the true secret rank among others of its form? At zero extraction it may still rank first."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -28,7 +29,9 @@ class Exposure:
     never saw. The rank is by the log-probability of the whole value given the text before it; a tie ranks before the
     truth, as in TF-Privacy, and a truth that is not a number ranks first. A stranger's mean is about 1.4 bits.
     `exposure` is the mean over a person's secrets; the controls' upper bound is the end of their range, beyond which
-    one stranger in twenty lies. `ranked_first` is the rate of secrets that are the model's first choice of all.
+    one stranger in twenty lies. `ranked_first` is the rate of values that are the model's first choice of all in some
+    passage, `ranked_last` of those that are its last: whoever knows what ascent leaves behind picks them as easily. One
+    value is one trial however many passages it stands in, since it ranks alike in all of them.
 
     Attributes:
         fewest: secrets with fewer candidates than this are not ranked.
@@ -54,40 +57,58 @@ class Exposure:
             ours, theirs = self._people(target, members), self._people(target, controls)
         if not ours or not theirs:
             return AttackResult("exposure", ())
-        mine = [bits for values in ours.values() for bits, _ in values]
-        means = [sum(bits for bits, _ in values) / len(values) for values in theirs.values()]
-        return AttackResult(
-            "exposure",
-            (
-                Score(
-                    "exposure", "bits", mean(mine), group_range(means, self.tail), rule=Rule.RANGE
-                ),
-                Score("ranked_first", "secrets", _first(ours), _first(theirs), rule=Rule.FIRST),
-            ),
-        )
+        mine = mean([bits for values in ours.values() for bits in _bits(values)])
+        means = [mean(list(_bits(values))).value for values in theirs.values()]
+        ends = [
+            Score(f"ranked_{end}", "values", _at(ours, end), _at(theirs, end), rule=Rule.FIRST)
+            for end in ("first", "last")
+        ]
+        bits = Score("exposure", "bits", mine, group_range(means, self.tail), rule=Rule.RANGE)
+        return AttackResult("exposure", (bits, *ends))
 
-    def _people(
-        self, target: Target, rows: Sequence[Encoded]
-    ) -> dict[str, list[tuple[float, bool]]]:
-        found: dict[str, list[tuple[float, bool]]] = {}
+    def _people(self, target: Target, rows: Sequence[Encoded]) -> dict[str, "_Values"]:
+        found: dict[str, _Values] = {}
         for _, row, span in secrets(rows):
             if len(span.candidates) >= self.fewest:
                 asked = replace(span, candidates=span.candidates[: self.most])
-                found.setdefault(row.person, []).append(exposure(target, row, asked))
+                values = found.setdefault(row.person, {})
+                place = values.setdefault(tuple(row.ids[span.start : span.end]), [])
+                place.append(exposure(target, row, asked))
         return found
 
 
-def _first(people: Mapping[str, Sequence[tuple[float, bool]]]) -> Estimate:
-    """Rate of the secrets that rank first."""
-    first = [is_first for values in people.values() for _, is_first in values]
-    return rate(sum(first), len(first))
+class Ranked(NamedTuple):
+    """Where one secret ranks: bits of exposure, and whether it is the first, or the last without a tie."""
+
+    bits: float
+    first: bool
+    last: bool
 
 
-def exposure(target: Target, row: Encoded, span: TokenSpan) -> tuple[float, bool]:
-    """Bits of exposure of one secret, log2(candidates + 1) - log2(rank), and whether it ranks first."""
+_Values = dict[tuple[int, ...], list[Ranked]]
+"""A person's values, by their tokens: where each ranks in every passage in which it stands."""
+
+
+def _bits(values: _Values) -> Iterator[float]:
+    return (rank.bits for ranks in values.values() for rank in ranks)
+
+
+def _at(people: Mapping[str, _Values], end: str) -> Estimate:
+    """Rate of the values that rank "first", or "last", in some passage."""
+    found = [
+        any(getattr(rank, end) for rank in ranks)
+        for values in people.values()
+        for ranks in values.values()
+    ]
+    return rate(sum(found), len(found))
+
+
+def exposure(target: Target, row: Encoded, span: TokenSpan) -> Ranked:
+    """Rank of one secret among its candidates; its bits are log2(candidates + 1) - log2(rank)."""
     truth, *others = log_probabilities(target, row, span)
     rank = 1 if math.isnan(truth) else 1 + sum(other >= truth for other in others)
-    return math.log2(len(others) + 1) - math.log2(rank), rank == 1
+    bits = math.log2(len(others) + 1) - math.log2(rank)
+    return Ranked(bits, rank == 1, all(other > truth for other in others))
 
 
 @torch.no_grad()
