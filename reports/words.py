@@ -94,7 +94,7 @@ METRICS = MappingProxyType(
         ),
         "any_prefix": (
             "Secrets given away at all",
-            "Secrets said after some length of the words before them.",
+            "Values said after some length of the words before them, in some passage.",
         ),
         "exposure": (
             "How far the secrets stand out",

@@ -44,7 +44,7 @@ class Thresholds:
             FAIL when Fisher's exact test, one-sided, gives less than this.
         membership_band: the 95 % interval of each membership AUC must reach into 0.5 +- this. Two-sided: text pushed
             past the level of never-seen text gives a person away as well.
-        least_trials: secrets asked for, at least; with fewer the verdict is INCONCLUSIVE.
+        least_trials: values asked for, at least, each counted once; with fewer the verdict is INCONCLUSIVE.
         perplexity_ratio: perplexity on retained text, after over before, at most.
         others_drop: fall of the rate at which other people's secrets are known, at most; people in no loss.
     """

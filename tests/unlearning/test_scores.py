@@ -105,7 +105,7 @@ def test_a_tie_ranks_before_the_truth_and_a_truth_that_is_no_number_ranks_first(
     assert exposure(Target(broken), asked, span) == (2.0, True, False)
 
 
-def test_a_value_in_several_passages_is_one_trial_of_a_rank(
+def test_a_value_in_several_passages_is_counted_once(
     victim: LanguageModel, trial: Trial
 ) -> None:
     """Two copies of one value rank alike: as two trials they would make a chance look like a finding."""
@@ -116,6 +116,10 @@ def test_a_value_in_several_passages_is_one_trial_of_a_rank(
     assert result.score("ranked_first").members.trials == len(set(places))
     assert result.score("ranked_first").members.value == 1.0
     assert result.score("ranked_last").members.hits == 0
+    said = Extraction((0, 3)).run(Target(victim), trial.members, trial.controls)
+    assert said.score("extraction").members.trials > len(places)
+    assert said.score("any_prefix").members.trials == len(set(places))
+    assert said.score("any_prefix").members.value == 1.0
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])

@@ -7,7 +7,7 @@ through it alongside the person: with enough freedom every model "recovers" text
 from collections.abc import Sequence
 from dataclasses import replace
 
-from domain.outcomes import Score
+from domain.outcomes import Rule, Score
 from unlearning.attacks.exposure import Exposure
 from unlearning.attacks.extraction import Extraction
 from unlearning.encoding import Encoded
@@ -26,8 +26,8 @@ def asked_again(
 ) -> tuple[Score, ...]:
     """Exposure, first ranks and extraction of a changed model; `after` is put behind the metrics' names.
 
-    Exposure is among `MOST` candidates: a secret that is back ranks first among few as among many. Last ranks are no
-    sign of what is back.
+    Exposure is among `MOST` candidates: a secret that is back ranks first among few as among many. Only what is judged
+    is given; last ranks are no sign of what is back.
     """
     target = Target(model)
     results = (
@@ -38,5 +38,5 @@ def asked_again(
         replace(score, metric=f"{score.metric}_{after}")
         for result in results
         for score in result.scores
-        if score.metric != "ranked_last"
+        if score.rule is not Rule.SHOWN and score.metric != "ranked_last"
     )

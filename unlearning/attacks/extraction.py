@@ -22,7 +22,8 @@ class Extraction:
     left to right and see both sides, seq2seq models have read their source; `prefixes` does not apply to them. The rate
     of a classifier is that of texts put in their class; to extract from it there is nothing.
 
-    Asked with several prefixes, a secret is several trials; `any_prefix` is the rate of secrets said to one at least.
+    A secret that stands in several passages, or is asked for with several prefixes, is several trials; `any_prefix` is
+    the rate of values said after one of them at least.
 
     Attributes:
         prefixes: numbers of tokens shown; a prefix as long as the text before the secret counts once.
@@ -41,11 +42,9 @@ class Extraction:
         require_groups(members, controls)
         require_text(target.model, "extraction")
         ours, theirs = self._hits(target, members), self._hits(target, controls)
-        unit = "secrets x prefixes"
-        scores = [Score("extraction", unit, _all(ours), _all(theirs), rule=Rule.RATE)]
-        if len(self.prefixes) > 1:
-            scores.append(Score("any_prefix", "secrets", _any(ours), _any(theirs)))
-        return AttackResult("extraction", tuple(scores))
+        asked = Score("extraction", "secrets x prefixes", _all(ours), _all(theirs), rule=Rule.RATE)
+        values = Score("any_prefix", "values", _any(members, ours), _any(controls, theirs))
+        return AttackResult("extraction", (asked, values))
 
     def rate(self, target: Target, rows: Sequence[Encoded]) -> Estimate:
         """Hits and trials over all secrets of `rows`."""
@@ -82,6 +81,10 @@ def _all(found: Sequence[Sequence[bool]]) -> Estimate:
     return rate(sum(map(sum, found)), sum(map(len, found)))
 
 
-def _any(found: Sequence[Sequence[bool]]) -> Estimate:
-    """Rate of the secrets said in at least one trial."""
-    return rate(sum(map(any, found)), len(found))
+def _any(rows: Sequence[Encoded], found: Sequence[Sequence[bool]]) -> Estimate:
+    """Rate of the values said in at least one trial; `found` has the trials of each secret of `rows`."""
+    values: dict[object, bool] = {}
+    for (_, row, span), trials in zip(secrets(rows), found, strict=True):
+        value = row.person, tuple(row.ids[span.start : span.end])
+        values[value] = values.get(value, False) or any(trials)
+    return rate(sum(values.values()), len(values))
