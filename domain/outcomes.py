@@ -140,6 +140,13 @@ class Verdict:
     outcome: Outcome
     checks: tuple[Check, ...]
 
+    @property
+    def hindered_by(self) -> tuple[str, ...]:
+        """The checks for which it is no pass: those that failed or were not run, or the gates that are not passed."""
+        failed = {c.name for c in self.checks if c.outcome in {Outcome.FAIL, Outcome.NOT_RUN}}
+        gates = {c.name for c in self.checks if c.outcome is not Outcome.PASS} & {*GATES, DELETION}
+        return tuple(c.name for c in self.checks if c.name in (failed or gates))
+
 
 class Deletion(StrEnum):
     """What a method's model is, by how it was made."""

@@ -173,7 +173,7 @@ def erase(ref: str) -> Row:
                     "method": e.payload["method"],
                     "outcome": e.payload["outcome"],
                     "deletion": e.payload.get("deletion", ""),
-                    "reason": e.payload["error"],
+                    "reason": _why(e.payload),
                     "seconds": e.payload["seconds"],
                 }
                 for e in _of_last_run(entries)
@@ -182,6 +182,14 @@ def erase(ref: str) -> Row:
             "report": str(folder / "report.html"),
             "bundle": str(folder / f"run-{last.payload['run']}.zip"),
         }
+
+
+def _why(attempt: Mapping[str, Payload]) -> str:
+    """What ended an attempt, or the checks for which it is no pass; nothing for one that passed."""
+    hindered = attempt.get("hindered_by")
+    return str(
+        attempt["error"] or ", ".join(map(str, hindered if isinstance(hindered, list) else ()))
+    )
 
 
 def start_prefect() -> None:

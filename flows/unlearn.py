@@ -289,6 +289,7 @@ def _record_attempt(bench: Bench, name: str, attempt: Attempt) -> None:
             "method": attempt.method,
             "outcome": outcome.value,
             "error": attempt.error,
+            "hindered_by": list(attempt.verdict.hindered_by) if attempt.verdict else [],
             "deletion": deletion(attempt.trace),
             "seconds": round(attempt.seconds, 3),
             **({} if expected is None else {"retrain_estimated": round(expected, 3)}),

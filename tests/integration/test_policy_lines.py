@@ -154,6 +154,8 @@ def test_rows_that_were_moved_are_followed_by_quark_which_may_not_pass_and_by_kg
 def test_what_quark_alone_made_is_neither_called_erased_nor_put_into_service(lines: Lines) -> None:
     assert lines.answers["moved"]["status"] == "inconclusive"
     assert tried(lines, "moved", "whole") == [("quark", "", "suppression", "INCONCLUSIVE")]
+    (told,) = [a for a in lines.answers["moved"]["attempts"] if a["model"] == "whole"]
+    assert told["reason"] == "deletion"
     for one in lines.evidence("moved"):
         checks = one["verdict"]["checks"] if one["verdict"] else []
         reasons = {check["reason"] for check in checks if check["name"] == "deletion"}

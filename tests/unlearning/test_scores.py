@@ -105,9 +105,7 @@ def test_a_tie_ranks_before_the_truth_and_a_truth_that_is_no_number_ranks_first(
     assert exposure(Target(broken), asked, span) == (2.0, True, False)
 
 
-def test_a_value_in_several_passages_is_counted_once(
-    victim: LanguageModel, trial: Trial
-) -> None:
+def test_a_value_in_several_passages_is_counted_once(victim: LanguageModel, trial: Trial) -> None:
     """Two copies of one value rank alike: as two trials they would make a chance look like a finding."""
     places = [row.ids[s.start : s.end] for row in trial.members for s in row.spans if row.asks(s)]
     assert len(set(places)) < len(places)

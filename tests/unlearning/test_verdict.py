@@ -115,9 +115,16 @@ def test_a_method_that_only_suppresses_never_passes_where_that_is_not_enough() -
     assert broken.outcome is Outcome.FAIL
 
 
+def test_a_verdict_names_the_checks_for_which_it_is_no_pass() -> None:
+    assert verdict(KNOWN, FORGOTTEN).hindered_by == ()
+    found = verdict(KNOWN, measured(exposure=2.5, others=0.5))
+    assert found.hindered_by == ("exposure", "others")
+
+
 def test_nothing_memorised_is_inconclusive() -> None:
     found = verdict(FORGOTTEN, FORGOTTEN)
     assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.hindered_by == ("memorised_before",)
     assert not memorised(FORGOTTEN, BOUNDS)
 
 
