@@ -72,6 +72,11 @@ class Code(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or a device ran out of memory; torch's error is known by its name."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 class ErasureError(Exception):
     """An erasure stopped.
 

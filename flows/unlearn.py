@@ -22,6 +22,7 @@ from domain.errors import (
     RequestRejected,
     Unavailable,
     UnlearningFailed,
+    out_of_memory,
 )
 from domain.lifecycle import Event
 from domain.log import log
@@ -241,7 +242,7 @@ def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start
     except UnlearningFailed as failed:
         error = failed.code.value
     except (MemoryError, RuntimeError) as failed:
-        if "OutOfMemory" not in type(failed).__name__ and not isinstance(failed, MemoryError):
+        if not out_of_memory(failed):
             raise
         error = Code.OUT_OF_MEMORY.value
     seconds = time.monotonic() - started

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from domain.errors import Code, ErasureError, RequestRejected
+from domain.errors import Code, ErasureError, RequestRejected, Unavailable, out_of_memory
 from domain.outcomes import Deletion
 from domain.records import Passage
 from unlearning.examples import read_examples
@@ -38,14 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except ErasureError as error:
-        if options.json:
-            print(json.dumps({"error": error.code.value, "sentence": error.sentence}))
-        else:
-            print(f"error: {error.sentence}", file=sys.stderr)
-        return error.exit_code
+        return _fail(error, options.json)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        remedy = "there is too little of it; use another --device, or fewer and shorter texts."
+        failed = Unavailable(Code.OUT_OF_MEMORY, place="the memory", remedy=remedy)
+        return _fail(failed, options.json)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+
+
+def _fail(error: ErasureError, as_json: bool) -> int:
+    """Say what stopped; returns the exit code."""
+    if as_json:
+        print(json.dumps({"error": error.code.value, "sentence": error.sentence}))
+    else:
+        print(f"error: {error.sentence}", file=sys.stderr)
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from domain.errors import RequestRejected
 from domain.records import Passage
@@ -149,6 +150,21 @@ def test_an_interrupted_attack_goes_on_where_it_was(
     assert case.phone not in kept
     assert hashlib.sha256((case.files / "person.jsonl").read_bytes()).hexdigest() not in kept
     assert [p.name for p in case.files.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError()])
+def test_a_model_for_which_there_is_no_memory_is_one_sentence(
+    error: BaseException,
+    case: Case,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def load(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("unlearning.models.load", load)
+    assert main(case.call()) == 6
+    assert capsys.readouterr().err.startswith("error: the memory: there is too little of it;")
 
 
 @pytest.mark.parametrize("change", ["examples", "control", "seed", "dtype", "model", "neighbours"])

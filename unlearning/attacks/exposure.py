@@ -44,8 +44,10 @@ class Exposure:
     tail: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 1 <= self.fewest <= self.most or not 0 < self.tail < 0.5:
-            raise ValueError("a rank needs candidates, most at least fewest, and a tail below 1/2")
+        if not 1 <= self.fewest <= self.most or not 0.001 <= self.tail < 0.5:
+            raise ValueError(
+                "a rank needs candidates, most at least fewest, and a tail of .001 to 1/2"
+            )
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
