@@ -42,7 +42,7 @@ class Retaining(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, batch=1)
+        require_least(self, batch=1, forget_weight=0, retain_weight=0)
         require_knob(
             fits=self.retain_term in RETAIN_TERMS,
             name="retain_term",

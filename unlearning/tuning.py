@@ -218,7 +218,7 @@ class Rehearsed(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, batch=1)
+        require_least(self, retain=0, rehearsal=0, batch=1, samples=0, length=2)
         fits = 0 <= self.cooldown <= 1
         require_knob(fits=fits, name="cooldown", remedy="it must be a share, from 0 to 1.")
 

@@ -1,6 +1,7 @@
 """The methods that edit: task vectors, located layers, demoted words; each by its formula."""
 
 from dataclasses import replace
+from math import inf, nan
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_the_last_strength_is_taken_that_leaves_neighbours_where_they_are(
     assert same(found.model, again.unlearn(victim, corpus).model)
 
 
-@pytest.mark.parametrize("strengths", [[], [1.0, 0.5], [0.0, 1.0]])
+@pytest.mark.parametrize("strengths", [[], [1.0, 0.5], [0.0, 1.0], [0.5, inf], [0.5, nan]])
 def test_strengths_that_are_no_sweep_are_refused(strengths: list[float]) -> None:
     with pytest.raises(RequestRejected) as failed:
         METHODS["task_vector"](strengths=strengths)

@@ -61,7 +61,7 @@ class AnchorDistillation(Hearing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, reinforce=0, alpha=0)
+        require_least(self, anchor=0, cap_share=0, name_share=0, reinforce=0, alpha=0, near=0)
         require_knob(
             fits=self.fictitious or self.reinforce > 0,
             name="fictitious",

@@ -15,7 +15,7 @@ from unlearning.models import LanguageModel, copy_of
 from unlearning.neurons import Attribution, attribute, down_projections, edit_of, outgoing
 from unlearning.retaining import nameless
 from unlearning.scoring import Target
-from unlearning.tuning import require_least
+from unlearning.tuning import require_knob, require_least
 from unlearning.unlearned import Clock, Unlearned, seeded
 
 FAINT = 0.01
@@ -60,9 +60,8 @@ class Depn:
     budget_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
-        require_least(
-            self, share=0, pace=1, known=0, threshold=0, spared=0, points=1, budget_seconds=0
-        )
+        require_least(self, pace=1, known=0, threshold=0, spared=0, points=1, budget_seconds=0)
+        require_knob(fits=0 <= self.share <= 1, name="share", remedy="it is a share, from 0 to 1.")
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the edited model. Raises `UnlearningFailed`: no spans, no feed-forward layers found, too slow."""

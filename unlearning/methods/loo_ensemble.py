@@ -21,7 +21,7 @@ from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.manifest import read
 from unlearning.models import LanguageModel, same_answers
 from unlearning.sharded import load_base, teacher_of
-from unlearning.tuning import secret_nll, stranger_nll, tune
+from unlearning.tuning import require_least, secret_nll, stranger_nll, tune
 from unlearning.unlearned import Unlearned
 
 
@@ -46,6 +46,10 @@ class LooEnsemble(Hearing):
     retain: float = 1.0
     rehearsal: float = 1.0
     steps: int = 80
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_least(self, clean=0, near=0)
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed`: no clean teacher, or as `tune`."""

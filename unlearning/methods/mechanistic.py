@@ -29,7 +29,7 @@ from unlearning.neurons import (
     mass,
     outgoing,
 )
-from unlearning.tuning import require_knob, targets, tune
+from unlearning.tuning import require_knob, require_least, targets, tune
 from unlearning.unlearned import Clock, Unlearned, digest_of
 
 LOSSES = ("anchor", "inject", "unlearn")
@@ -59,6 +59,7 @@ class Mechanistic(AnchorDistillation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_least(self, located=1, points=1)
         require_knob(
             fits=self.loss in LOSSES,
             name="loss",

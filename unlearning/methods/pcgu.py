@@ -75,7 +75,7 @@ class Pcgu(Knobs):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, level_share=0, forms=0, others=1)
+        require_least(self, level_share=0, forms=0, others=1, samples=0, length=2)
         require_knob(
             fits=0 < self.share <= 1,
             name="share",

@@ -18,7 +18,7 @@ from unlearning.hearing import Hearing
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent, masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.tuning import require_knob, tune
+from unlearning.tuning import require_knob, require_least, tune
 from unlearning.unlearned import Unlearned
 
 
@@ -44,6 +44,7 @@ class SelectiveAscent(Hearing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_least(self, cap_share=0)
         known = self.spans in {"offline", "online"}
         require_knob(fits=known, name="spans", remedy="it must be offline or online.")
         alone = self.spans == "offline" or not self.forms

@@ -64,7 +64,7 @@ class TaskVector(Knobs):
         )
         ordered = list(self.strengths) == sorted(self.strengths)
         require_knob(
-            fits=bool(self.strengths) and ordered and self.strengths[0] > 0,
+            fits=bool(self.strengths) and ordered and all(0 < s < math.inf for s in self.strengths),
             name="strengths",
             remedy="name numbers above 0 in ascending order.",
         )
