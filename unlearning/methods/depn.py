@@ -67,7 +67,8 @@ class Depn:
         """Return the edited model. Raises `UnlearningFailed`: no spans, no feed-forward layers found, too slow."""
         corpus.require_spans()
         clock = Clock("depn", self.budget_seconds)
-        after = copy_of(model)
+        with model.evaluating():
+            after = copy_of(model)
         after.network.requires_grad_(False)
         own = [(row, span.start, span.end) for _, row, span in secrets(telling(model, corpus))]
         if not own:

@@ -111,7 +111,8 @@ class Kga(Rehearsed):
         rest = replace(self, budget_seconds=max(0.0, self.budget_seconds - clock.seconds))
         found = tune("kga", model, corpus, rest, watch.forget, watch.reached, target.facts)
         ended = gap(target.helper, found.model, corpus.forget, corpus.seed, self.batch)
-        kept = gap(model, found.model, corpus.neighbours, corpus.seed, self.batch)
+        with model.evaluating():
+            kept = gap(model, found.model, corpus.neighbours, corpus.seed, self.batch)
         facts = {**found.trace.facts, "gap_end": ended, "neighbours_kl_end": kept}
         facts["backward_passes"] += target.facts["helper_steps"]
         return Unlearned(found.model, replace(found.trace, facts=facts))
