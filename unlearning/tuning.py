@@ -320,7 +320,16 @@ def secret_nll(model: LanguageModel, rows: Sequence[Encoded], seed: int) -> floa
 
 
 def stranger_nll(model: LanguageModel, corpus: Corpus) -> float:
-    """Mean nll, in nats per token, of the secrets of people the model never saw."""
+    """Mean nll, in nats per token, of the secrets of people the model never saw.
+
+    Raises `UnlearningFailed` (NO_CONTROLS) when there is no such secret.
+    """
+    if not any(any(row.sensitive) for row in corpus.controls):
+        raise UnlearningFailed(
+            Code.NO_CONTROLS,
+            place="the control group",
+            remedy="no secret lies in it, so the level of never-seen text is unknown; ask for more controls.",
+        )
     return secret_nll(model, corpus.controls, corpus.seed)
 
 

@@ -205,11 +205,12 @@ def test_a_method_that_protects_others_refuses_to_run_without_them(
     assert failed.value.code is Code.NO_NEIGHBOURS
 
 
-def test_ascent_without_strangers_has_no_level_and_is_refused(
-    victim: LanguageModel, trial: Trial, build: Build
+@pytest.mark.parametrize("name", ["selective_ascent", "loo_ensemble", "sisa"])
+def test_without_strangers_there_is_no_level_and_it_is_refused(
+    name: str, given: Given, trial: Trial, build: Build
 ) -> None:
     with pytest.raises(UnlearningFailed) as failed:
-        build("selective_ascent").unlearn(victim, replace(trial.corpus, controls=()))
+        build(name).unlearn(given(name), replace(trial.corpus, controls=()))
     assert failed.value.code is Code.NO_CONTROLS
 
 
