@@ -1,8 +1,10 @@
 """Unlearning layers: where they lie, that they fold away exactly, what their loss is, where it starts and ends."""
 
+import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from weakref import ReferenceType, ref
 
 import pytest
 import torch
@@ -219,6 +221,8 @@ def test_the_paper_alternates_epochs_and_ours_takes_both_in_one_step(
     paper = Eul(**options, bounded=False, rate=1e-5).unlearn(victim, own).trace.steps
     kinds = ["neighbours_kl" in step for step in paper]
     assert kinds == [True, True, False, False, True, True, False, False]  # 4 and 3 passages
+    alone = Eul(**options, bounded=False, retain=0.0).unlearn(victim, own).trace.steps
+    assert all("secret_nll" in step for step in alone)  # with nothing to hold in place
     ours = Eul(**options, rate=1e-5).unlearn(victim, own).trace.steps
     assert all({"neighbours_kl", "secret_nll"} <= set(step) for step in ours)
 
@@ -317,6 +321,28 @@ def test_the_layers_of_two_requests_fuse_into_one_model(
     assert found.trace.facts["fused"] == 2
     passes = "backward_passes"
     assert found.trace.facts[passes] == sum(trace.facts[passes] for trace in alone)
+
+
+def test_people_to_be_fused_take_the_room_of_one_model(
+    victim: LanguageModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's model is gone before the next is copied."""
+    made, alive, deepcopy = list[ReferenceType[object]](), list[int](), copy.deepcopy
+
+    def counted(thing: object, memo: dict[int, object] | None = None) -> object:
+        found = deepcopy(thing, memo)
+        if type(found) is type(victim.network):
+            made.append(ref(found))
+            alive.append(sum(one() is not None for one in made))
+        return found
+
+    given = copy_of(victim)
+    given.network.train()
+    monkeypatch.setattr(copy, "deepcopy", counted)
+    people = tuple(replace(r, person=f"p{n}") for n, r in enumerate(corpus.forget))
+    found = Eul(**QUICK, fused=True).unlearn(given, replace(corpus, forget=people))
+    assert alive == [1] * (len(people) + 1)
+    assert not found.model.network.training
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -104,7 +104,9 @@ class Eul(Rehearsed):
             traces.append(one.unlearned.trace)
             layers.append(one.layers)
             moments.append(one.grams)
-        after = copy_of(model)
+            del one  # its model is not needed, and large
+        with model.evaluating():
+            after = copy_of(model)
         by_layer = zip(zip(*layers, strict=True), zip(*moments, strict=True), strict=True)
         fold(outputs("eul", after), [fuse(own, seen) for own, seen in by_layer])
         require_finite_weights("eul", after)
@@ -142,6 +144,8 @@ class Eul(Rehearsed):
             for mine, theirs in zip(forget, neighbours, strict=False):
                 yield theirs, next(spoken, []), mine
         rounds = [-(-len(rows) // self.batch) for rows in (corpus.neighbours, corpus.forget)]
+        if not (self.retain or (self.rehearsal and said)):
+            rounds[0] = 0  # there is nothing to learn in them
         while True:
             for _ in range(rounds[0]):
                 yield next(neighbours), next(spoken, []), []
