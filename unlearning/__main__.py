@@ -320,6 +320,8 @@ def _knobs(kind: type[Any], given: Sequence[str]) -> Mapping[str, object]:
 def _read(value: str, default: Any) -> object:
     if isinstance(default, bool):
         return {"true": True, "false": False}[value.casefold()]
+    if isinstance(default, tuple):  # numbers with commas between; an empty one is of blocks
+        return tuple(map(type(default[0]) if default else int, value.split(",")))
     return type(default)(value)
 
 

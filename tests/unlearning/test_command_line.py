@@ -336,6 +336,11 @@ def test_a_switch_is_read_as_it_is_written(written: str, value: bool) -> None:
     }
 
 
+def test_several_numbers_are_written_with_commas() -> None:
+    assert _knobs(METHODS["rank_demotion"], ["layers=0,11"]) == {"layers": (0, 11)}
+    assert _knobs(METHODS["task_vector"], ["strengths=1"]) == {"strengths": (1.0,)}
+
+
 @pytest.mark.parametrize(
     ("extra", "place"),
     [
@@ -344,6 +349,7 @@ def test_a_switch_is_read_as_it_is_written(written: str, value: bool) -> None:
         (["--set", "steps=many"], "--set steps"),
         (["--set", "steps=-1"], "methods, option steps"),
         (["--method", "npo", "--set", "spans=maybe"], "--set spans"),
+        (["--method", "task_vector", "--set", "strengths=1;2"], "--set strengths"),
     ],
 )
 def test_a_wrong_option_is_named(  # noqa: PLR0917  fixtures
