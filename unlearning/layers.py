@@ -54,6 +54,17 @@ def final_norm(model: LanguageModel) -> nn.Module:
     return last
 
 
+@torch.no_grad()
+def gain(norm: nn.Module) -> torch.Tensor:
+    """(d,) what a norm multiplies each place by: its weight or, where that is the distance from 1 (Gemma), one more."""
+    weight: torch.Tensor = norm.weight.detach()  # type: ignore[operator]  # modules are untyped
+    signs = torch.ones_like(weight)
+    signs[1::2] = -1  # of mean 0 and square mean 1: a norm leaves it as it is
+    bias = getattr(norm, "bias", None)
+    measured = signs * (norm(signs) - (0 if bias is None else bias))
+    return weight if torch.allclose(measured, weight, atol=0.5) else measured
+
+
 @contextmanager
 def recorded(modules: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
     """Collect what each module puts out, (B, T, d) each, in order."""

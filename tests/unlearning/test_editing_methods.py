@@ -249,6 +249,19 @@ def test_a_word_moves_down_in_a_neurons_list_and_the_others_stay_where_they_were
     torch.testing.assert_close(edits.read @ vector, before)
 
 
+def test_the_gain_of_a_norm_is_what_it_multiplies_by_however_it_is_kept() -> None:
+    from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+
+    from unlearning.layers import gain
+
+    x = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    for norm in (torch.nn.LayerNorm(16), torch.nn.RMSNorm(16), GemmaRMSNorm(16)):
+        torch.nn.init.normal_(norm.weight, std=0.1)
+        plain = torch.nn.LayerNorm if isinstance(norm, torch.nn.LayerNorm) else torch.nn.RMSNorm
+        expected = plain(16, elementwise_affine=False, eps=1e-6)(x) * gain(norm)
+        torch.testing.assert_close(norm(x), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_of_two_neurons_with_an_equal_part_the_one_goes_that_others_do_not_use(
     victim: LanguageModel,
 ) -> None:

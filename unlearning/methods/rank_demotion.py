@@ -15,7 +15,7 @@ from torch import nn
 from domain.errors import Code, UnlearningFailed
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
-from unlearning.layers import fed, final_norm
+from unlearning.layers import fed, final_norm, gain
 from unlearning.levels import Levels
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import Kind, LanguageModel
@@ -188,8 +188,7 @@ class _Edits:
                 remedy="it reads neurons through the head of a causal model; this one has none that was found.",
             )
         self.modules = down_projections(self.model)
-        weight: torch.Tensor = norm.weight  # type: ignore[assignment]  # modules are untyped
-        read = head.weight.detach().float() * weight.detach().float()
+        read = head.weight.detach().float() * gain(norm).float()
         self.read = read - read.mean(0)
         inverse = torch.linalg.pinv(self.read.T @ self.read)
         push = self.read @ inverse
