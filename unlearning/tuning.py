@@ -17,10 +17,10 @@ from domain.errors import Code, RequestRejected, UnlearningFailed
 from domain.outcomes import Edit, Trace
 from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded
+from unlearning.encoding import Encoded, by_length
 from unlearning.lora import adapt
-from unlearning.losses import kl_from, masked_mean, token_nll
-from unlearning.models import Kind, LanguageModel, copy_of
+from unlearning.losses import kl_from, token_nll
+from unlearning.models import Kind, LanguageModel, copy_of, tokens_per_batch
 from unlearning.rehearsal import rehearse
 from unlearning.unlearned import (
     Clock,
@@ -315,8 +315,13 @@ def drift(model: LanguageModel, after: LanguageModel, batch: Batch) -> torch.Ten
 @torch.no_grad()
 def secret_nll(model: LanguageModel, rows: Sequence[Encoded], seed: int) -> float:
     """Mean nll, in nats per token, of the secrets in some passages; `seed` hides tokens for a masked model."""
-    batch = batch_of(model, rows, seeded(seed))
-    return float(masked_mean(token_nll(batch.logits(model), batch.labels), batch.secret))
+    generator, total, count = seeded(seed), 0.0, 0.0
+    for chosen in by_length(rows, tokens_per_batch(model)):
+        batch = batch_of(model, [rows[i] for i in sorted(chosen)], generator)
+        nll = token_nll(batch.logits(model), batch.labels)
+        total += float((nll * batch.secret).sum())
+        count += float(batch.secret.sum())
+    return total / max(count, 1.0)
 
 
 def stranger_nll(model: LanguageModel, corpus: Corpus) -> float:

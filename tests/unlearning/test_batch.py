@@ -12,6 +12,7 @@ from unlearning.methods import METHODS
 from unlearning.models import LanguageModel
 from unlearning.scoring import Target
 from unlearning.trial import Trial, prepare
+from unlearning.tuning import secret_nll
 
 PEOPLE, KNOWN = 32, 6
 OWN = {"loo_ensemble", "retrain", "sisa", "depn", "gradient_ascent", "rank_demotion"}
@@ -54,3 +55,11 @@ def test_each_of_them_is_less_well_known_afterwards(
     after = METHODS[name](**knobs).unlearn(victim, crowd.corpus).model
     for now, then in zip(known_of(after, crowd), known_of(victim, crowd), strict=True):
         assert now < then - 0.1
+
+
+def test_the_level_of_strangers_is_the_same_in_batches_that_fit_into_memory(
+    crowd: Trial, victim: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = secret_nll(victim, crowd.members, 0)
+    monkeypatch.setattr("unlearning.tuning.tokens_per_batch", lambda _: 100)
+    assert secret_nll(victim, crowd.members, 0) == pytest.approx(whole, rel=1e-5)
