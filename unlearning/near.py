@@ -1,22 +1,17 @@
 """Near-duplicates: pairs of texts that have most of their runs of three words in common.
 
-MinHash (Broder 1997) in bands finds the pairs that are worth a look; each is then compared exactly. A short one of our
-own, because training runs where there is torch and transformers and nothing else.
+Sets with a Jaccard index of t share one of the |x| - ceil(t |x|) + 1 first elements of each, in any order of all
+elements (Bayardo, Ma & Srikant 2007). With the rarest first, texts that only have a form in common are never compared.
+A short one of our own, because training runs where there is torch and transformers and nothing else.
 """
 
+import math
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-import torch
-
 _RUN = 3  # words
-_BANDS, _ROWS = (
-    32,
-    4,
-)  # a pair of Jaccard index .7 is looked at with probability 1 - (1 - .7^4)^32 > .9998
-_PRIME = (1 << 31) - 1
 _WORD = re.compile(r"\w+")
 
 
@@ -33,18 +28,16 @@ def near_duplicates(texts: Sequence[str], least: float) -> Iterator[tuple[int, i
         else:
             first[found] = place
     sets = list(first)
-    buckets: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    seen: set[tuple[int, int]] = set()
+    texts_with = Counter(run for own in sets for run in own)
+    holders: dict[int, list[int]] = defaultdict(list)
     for here, own in enumerate(sets):
-        signature = _signature(own)
-        for band in range(_BANDS):
-            bucket = buckets[band, *signature[band * _ROWS : (band + 1) * _ROWS]]
-            for there in bucket:
-                if (there, here) not in seen:
-                    seen.add((there, here))
-                    if len(own & sets[there]) >= least * len(own | sets[there]):
-                        yield first[sets[there]], first[own]
-            bucket.append(here)
+        rarest = sorted(own, key=lambda run: (texts_with[run], run))
+        some = rarest[: max(0, len(own) - math.ceil(least * len(own)) + 1)]
+        for there in {place for run in some for place in holders[run]}:
+            if len(own & sets[there]) >= least * len(own | sets[there]):
+                yield first[sets[there]], first[own]
+        for run in some:
+            holders[run].append(here)
 
 
 def _runs(text: str) -> frozenset[int]:
@@ -52,12 +45,3 @@ def _runs(text: str) -> frozenset[int]:
     words = _WORD.findall(text.casefold())
     count = max(1, len(words) - _RUN + 1)
     return frozenset(zlib.crc32(" ".join(words[n : n + _RUN]).encode()) for n in range(count))
-
-
-def _signature(runs: frozenset[int]) -> list[int]:
-    """The least value of each of 128 fixed hash functions over the runs."""
-    fixed = torch.Generator().manual_seed(0)
-    a, b = torch.randint(1, _PRIME, (2, _BANDS * _ROWS, 1), generator=fixed)
-    values = torch.tensor(sorted(runs)) % _PRIME
-    least: list[int] = ((a * values + b) % _PRIME).amin(1).tolist()
-    return least

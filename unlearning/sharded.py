@@ -9,6 +9,7 @@ same machine, versions and assignment). How documents are left out: `shard_train
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ def train(
         software={name: version(name) for name in SOFTWARE},
     )
     found = clusters(sources, key, recipe.near)
-    largest = max(map(found.count, set(found)))
+    largest = max(Counter(found).values())
     if recipe.shards > 1 and largest > max(1, MOST * len(sources)):
         raise RequestRejected(
             Code.EXAMPLES_INVALID,
