@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import count, islice, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -237,11 +237,10 @@ def _step(
     network: nn.Module, optimizer: torch.optim.Optimizer, batch: Sequence[Row], rate: float
 ) -> float:
     """One step on the mean loss of all tokens of a batch, or of its texts' classes; the loss before it, in nats."""
-    device = next(network.parameters()).device
-    ids, attention = pad([row.ids for row in batch], 0, device)  # (B, T)
+    ids, attention = _padded(network, batch)  # (B, T)
     logits = network(input_ids=ids, attention_mask=attention).logits.float()
     if logits.dim() == 2:  # of classes
-        labels = torch.tensor([row.label for row in batch], device=device)
+        labels = torch.tensor([row.label for row in batch], device=ids.device)
     else:
         logits = logits[:, :-1].flatten(0, 1)
         labels = ids[:, 1:].masked_fill(~attention[:, 1:].bool(), -100).flatten()
@@ -338,9 +337,16 @@ def _deterministic(recipe: Recipe) -> Iterator[None]:
 @torch.no_grad()
 def _said(network: nn.Module, batch: Sequence[Row]) -> torch.Tensor:
     """Logits on a batch, (B, T, V) or those of its classes (B, C)."""
-    ids, attention = pad([row.ids for row in batch], 0, next(network.parameters()).device)
+    ids, attention = _padded(network, batch)
     logits: torch.Tensor = network(input_ids=ids, attention_mask=attention).logits
     return logits
+
+
+def _padded(network: nn.Module, batch: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention mask (B, T); some classifiers find the end of a text by what it is filled up with."""
+    config: Any = network.config
+    fill = 0 if batch[0].label is None else int(config.pad_token_id)
+    return pad([row.ids for row in batch], fill, next(network.parameters()).device)
 
 
 def _require_finite(losses: Sequence[float], network: nn.Module) -> None:

@@ -12,7 +12,7 @@ from domain.outcomes import Deletion
 from domain.records import Passage
 from domain.secrecy import Secret
 from tests.benchmark.fairness import member, written
-from tests.unlearning.conftest import Run, run_of
+from tests.unlearning.conftest import Run, run_of, tiny_model
 from unlearning import models, sharded
 from unlearning.__main__ import main
 from unlearning.assignment import Source, load_key
@@ -20,7 +20,7 @@ from unlearning.deltas import WEIGHTS, weights_sha256
 from unlearning.fairness_command import PLAIN, answers
 from unlearning.manifest import Manifest, read
 from unlearning.methods.sisa import Sisa
-from unlearning.models import Kind
+from unlearning.models import Kind, LanguageModel
 from unlearning.recipe import Recipe
 from unlearning.shard_training import Text, train_shard
 from unlearning.trial import prepare
@@ -211,3 +211,15 @@ def test_a_classifier_is_trained_by_the_command(run: Run, reports: Path, tmp_pat
     made = models.load(tmp_path / "run" / "model", "cpu")
     assert made.kind is Kind.CLASSIFIER
     assert weights_sha256(made.network) == read(tmp_path / "run").combined_sha256
+
+
+def test_a_classifier_reads_its_shards_texts_to_their_ends_and_not_to_their_padding(
+    untrained: LanguageModel,
+) -> None:
+    base = tiny_model("gpt2_classifier", untrained)
+    base.network.config.pad_token_id = 5  # anything but 0
+    texts = [Text("a", 0, "Ann", 0), Text("b", 0, "The harbour lies under the snow all winter", 1)]
+    recipe = Recipe(shards=1, steps=1, batch=2, rank=2)
+    [loss] = train_shard(base, texts, recipe, 0).losses
+    alone = [train_shard(base, [text], replace(recipe, batch=1), 0).losses[0] for text in texts]
+    assert loss == pytest.approx(sum(alone) / 2, abs=1e-5)
