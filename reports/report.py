@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from domain import outcomes
 from domain.outcomes import (
+    COMPLETES,
     Attempt,
     CaseFile,
     Check,
@@ -273,12 +274,13 @@ def _kind(model: ModelErasure) -> str:
     if model.outcome is not Outcome.PASS or served is None or served.trace is None:
         return ""
     said = f"What is in service is {_deletion(served)}."
-    drops = [a for a in model.attempts if a.trace is not None and a.trace.stopped == "dropped"]
-    if not drops:
+    completed = served.reason == COMPLETES
+    if served.trace.stopped != "dropped" and not completed:
         return said
-    said += f" The part that held the person was left out after {_seconds(drops[-1].seconds)}"
-    expected = until_complete(drops[-1])
-    if served is drops[-1]:
+    drop = model.attempts[-2] if completed else served
+    said += f" The part that held the person was left out after {_seconds(drop.seconds)}"
+    expected = until_complete(drop)
+    if not completed:
         how_long = (
             "How long that will take cannot be estimated: it is not known how long a step of its training takes."
             if expected is None

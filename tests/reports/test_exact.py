@@ -150,3 +150,10 @@ def test_nothing_is_excused_where_the_exact_model_is_in_service(
 ) -> None:
     assert "Exact deletion was tried" not in report.render(case(*attempts))
     assert "Exact deletion was tried" not in report.render(cases.FULFILLED)
+
+
+def test_a_drop_that_did_not_pass_was_never_trained_again() -> None:
+    failed = attempt(1, "dropped", Outcome.FAIL, seconds=3.0)
+    page = report.render(case(failed, cases.FULFILLED.models[0].attempts[-1]))
+    assert "What is in service is approximate" in page
+    assert "training it again without the person" not in page
