@@ -146,6 +146,16 @@ def test_somebody_who_is_a_whole_shard_takes_it_with_them(
     assert (now.stopped, now.facts["shards_due"]) == ("steps", 0)  # nothing is left to train again
 
 
+def test_where_a_drop_would_leave_no_model_the_shard_is_trained_again_at_once(
+    shards: Run, corpus: Corpus, untrained: LanguageModel, tmp_path: Path
+) -> None:
+    run = run_of(untrained, shards.sources, replace(shards.recipe, shards=1, near=2.0), tmp_path)
+    made = method(run, instant=True).unlearn(run.model, corpus)
+    never, _ = run.without(GONE)
+    assert (made.trace.stopped, made.trace.deletion) == ("steps", Deletion.EXACT)
+    assert manifest_of(made).combined_sha256 == never.combined_sha256
+
+
 def test_an_older_manifest_gives_no_estimate(shards: Run, corpus: Corpus, tmp_path: Path) -> None:
     shutil.copytree(shards.folder, tmp_path / "run")
     file = tmp_path / "run" / "manifest.json"

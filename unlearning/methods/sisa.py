@@ -36,7 +36,8 @@ class Sisa:
         key: file of the key by which the manifest knows documents again; only `instant` does without, and then takes it
             on trust that the rows are in their place.
         base: where the base is now, if not where the manifest says.
-        instant: only drop, in seconds; what is left of the dropped shards waits to be trained again.
+        instant: only drop, in seconds; what is left of the dropped shards waits to be trained again. Where no other
+            shard is left to be served, they are trained again at once.
         clean: the base counts as clean when its nll of the person's secrets is at least this share of its nll of
             strangers' secrets; below one half, because a clean base may have read such names and places elsewhere and
             not the made-up ones. One that knows the person cannot be left behind by any deletion of shards.
@@ -72,7 +73,7 @@ class Sisa:
         base = load_base(manifest, model.device.type, self.base)
         level, known = self._require_clean(base, corpus)
         left, work = drop(manifest, corpus.references), Work({}, ())
-        if key is not None and not self.instant:
+        if key is not None and not (self.instant and any(s.files for s in left.shards)):
             texts = _texts(corpus)
             left, work = complete(
                 left, base, texts, key, earlier=manifest, alive=clock.require_time
