@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
@@ -173,12 +173,15 @@ def try_methods(bench: Bench, name: str) -> None:
             _decide(bench, name, Outcome.INCONCLUSIVE if unclear else Outcome.FAIL, reason)
             return
         bench.leases.assert_held(bench.held[f"model/{name}"])
-        _attempt(bench, name, trial, choice, Start(at.path, model, model))
+        _attempt(bench, name, trial, choice, model)
 
 
 @step("complete", broken=UnlearningFailed)
 def complete(bench: Bench, name: str) -> None:
-    """Train again, without the person, the shard whose drop is in service; what does not pass changes nothing."""
+    """Train again, without the person, the shard whose drop is in service; what does not pass changes nothing.
+
+    From the model that still had the shard: the drop keeps nothing that one could go on from.
+    """
     at, trial = bench.progress.models[name], bench.trials.pop(name, None)
     dropped = at.attempts[-1] if at.attempts else None
     if at.candidate is None or dropped is None or dropped.trace is None:
@@ -188,22 +191,15 @@ def complete(bench: Bench, name: str) -> None:
     bench.leases.assert_held(bench.held[f"model/{name}"])
     rule = next(rule for rule in bench.policy.methods.order if rule.name == dropped.method)
     whole = rule.model_copy(update={"options": {**rule.options, "instant": False}})
-    start = Start(at.candidate, models.load(at.candidate), models.load(at.path))
-    trial = trial or _trial(bench, name, start.original)
-    _attempt(bench, name, trial, Choice(whole, COMPLETES), start)
+    model = models.load(at.path)
+    trial = trial or _trial(bench, name, model)
+    _attempt(bench, name, trial, Choice(whole, COMPLETES), model)
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a method starts from: the model, where it lies, and the one in production before the run."""
-
-    path: Path
-    model: models.LanguageModel
-    original: models.LanguageModel
-
-
-def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start) -> None:
-    """Let one method try; record and sign how it went, and decide when it passed."""
+def _attempt(
+    bench: Bench, name: str, trial: Trial, choice: Choice, model: models.LanguageModel
+) -> None:
+    """Let one method try on the model in production before the run; sign how it went, and decide when it passed."""
     at, started = bench.progress.models[name], time.monotonic()
     number, method = len(at.attempts) + 1, choice.rule.name
     folder = bench.paths.candidate(name, number, method)
@@ -214,8 +210,8 @@ def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start
     trace = after = verdict = None
     made, error = folder, ""
     try:
-        places = _places(bench, name, start.path)
-        unlearned = build.method(choice.rule, places).unlearn(start.model, trial.corpus)
+        places = _places(bench, name, at.path)
+        unlearned = build.method(choice.rule, places).unlearn(model, trial.corpus)
         trace = unlearned.trace
         made = unlearned.save(folder)
         attacks = build.attacks(bench.policy)
@@ -228,7 +224,7 @@ def _attempt(bench: Bench, name: str, trial: Trial, choice: Choice, start: Start
                 attacks,
                 _reporter(f"attack {method}"),
                 references=references(bench, name),
-                original=start.original,
+                original=model,
             )
         verdict = judge(
             _before(at),

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from domain.outcomes import COMPLETES, Trace
 from flows import unlearn
 from flows.checkpoint import ModelProgress
+from flows.policy import MethodRule
 from tests.reports import cases
 from tests.unlearning.sample import row
 
@@ -58,3 +60,25 @@ def test_what_was_measured_on_other_texts_is_measured_again(home, monkeypatch, c
         monkeypatch.setattr(unlearn, "_trial", lambda *_, trial=trial: trial)
         unlearn.measure_before.fn(bench, "m")
     assert len(measured) == times
+
+
+def test_a_dropped_shard_is_trained_again_from_what_its_training_left_behind(monkeypatch):
+    """From the model of the catalog, whose shards have their points, and not from the one that dropped them."""
+    drop = replace(cases.FULFILLED.models[0].attempts[0], number=1, method="sisa")
+    drop = replace(drop, trace=Trace("sisa", (), "dropped", 1.0))
+    at = ModelProgress(path=Path("/before"), before_sha256="0" * 64, attempts=(drop,))
+    at.candidate, at.version = Path("/dropped"), "1"
+    rule = MethodRule(name="sisa", options={"instant": True})
+    bench = SimpleNamespace(
+        leases=SimpleNamespace(assert_held=lambda _: None),
+        held={"model/m": None},
+        policy=SimpleNamespace(methods=SimpleNamespace(order=[rule])),
+        progress=SimpleNamespace(models={"m": at}),
+        trials={"m": Asked()},
+    )
+    tried = []
+    monkeypatch.setattr(unlearn.models, "load", str)
+    monkeypatch.setattr(unlearn, "_attempt", lambda *given: tried.append(given[3:]))
+    unlearn.complete.fn(bench, "m")
+    [(choice, model)] = tried
+    assert (choice.reason, choice.rule.options["instant"], model) == (COMPLETES, False, "/before")
