@@ -243,6 +243,25 @@ def test_unknown_documents_are_refused(shards: Run, corpus: Corpus) -> None:
     assert "elsewhere" not in failed.sentence
 
 
+def test_who_was_taken_out_of_the_corpus_alone_is_left_out_of_the_shard_when_it_is_trained_again(
+    shards: Run, corpus: Corpus
+) -> None:
+    """Their own request was inconclusive, say; it must not stand in the way of all others in that shard."""
+    manifest = read(shards.folder)
+    [number] = manifest.holding(GONE)
+    other = min(manifest.shards[number].references - GONE)
+
+    def texts() -> list[Passage]:
+        found = [text for text in corpus.texts() if isinstance(text, Passage)]
+        return [replace(p, text=Secret("[NAME]")) if p.ref == other else p for p in found]
+
+    made = method(shards).unlearn(shards.model, replace(corpus, texts=texts))
+    never, _ = shards.without(GONE | {other})
+    assert manifest_of(made).combined_sha256 == never.combined_sha256
+    assert manifest_of(made).dropped == GONE | {other}
+    assert made.trace.facts["documents_left_out"] == 4
+
+
 def test_nobody_left_to_take_out_is_refused(
     shards: Run, corpus: Corpus, retrained: Unlearned, tmp_path: Path
 ) -> None:

@@ -29,7 +29,8 @@ _SHOWN = 100  # losses in the trace
 class Sisa:
     """Drop the person's shards and train them again without the person.
 
-    A shard that holds nobody else is left out for good. Documents of several people are left out as a whole.
+    A shard that holds nobody else is left out for good. Documents of several people are left out as a whole; so are, from
+    a shard that is trained again, those out of which somebody was taken in the corpus and not in the shards.
 
     Attributes:
         shards: folder with the manifest of the model.
@@ -75,6 +76,7 @@ class Sisa:
         left, work = drop(manifest, corpus.references), Work({}, ())
         if key is not None and not (self.instant and any(s.files for s in left.shards)):
             texts = _texts(corpus)
+            left = drop(left, _redacted(left, texts, key))
             left, work = complete(
                 left, base, texts, key, earlier=manifest, alive=clock.require_time
             )
@@ -188,6 +190,21 @@ def _texts(corpus: Corpus) -> dict[str, str]:
             remedy="two of them have files of the same name, so that documents cannot be told apart; rename one.",
         )
     return texts
+
+
+def _redacted(manifest: Manifest, texts: Mapping[str, str], key: Key) -> frozenset[str]:
+    """Documents of the shards that are due which nobody learnt as they are now: they lost somebody to an erasure since.
+
+    It took another way, or did not pass, so that the shard kept them. They are left out as a whole, too. What another
+    document says was moved, and is refused with what is missing.
+    """
+    known = {h.tag for shard in manifest.shards for h in shard.documents}
+    due = [h for number in manifest.due for h in manifest.shards[number].documents]
+    return frozenset(
+        h.reference
+        for h in due
+        if h.reference in texts and key.tag(texts[h.reference]) not in known
+    )
 
 
 def _digests(manifest: Manifest) -> Mapping[str, str]:
