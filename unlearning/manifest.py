@@ -110,10 +110,15 @@ class Manifest:
     def write(self, folder: Path, model: LanguageModel) -> None:
         """Write manifest, shards and model; the folder appears all at once, and nothing is ever overwritten.
 
-        Raises `Unavailable` when it cannot be written, as on a full disk; nothing is left then.
+        Raises `RequestRejected` when another training has written there first, `Unavailable` when it cannot be written,
+        as on a full disk; nothing is left then.
         """
         if folder.exists():
-            raise FileExistsError(f"{folder.name} exists; models are never overwritten")
+            raise RequestRejected(
+                Code.EXAMPLES_INVALID,
+                place=f"shard folder {folder.name}",
+                remedy="it exists, and models are never overwritten; name a new one.",
+            )
         with _beside(folder) as partial:
             self._fill(partial, model)
             partial.rename(folder)

@@ -63,6 +63,15 @@ def test_where_nothing_can_be_written_nothing_is_read_or_trained(
     assert not (place / "key").exists()
 
 
+def test_another_training_that_was_done_first_is_not_overwritten(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_steps", lambda: lambda *_: (place / "run").mkdir(exist_ok=True))
+    assert main(words(place)) == 2
+    assert json.loads(capsys.readouterr().out)["sentence"].startswith("shard folder run: it exists")
+    assert not list((place / "run").iterdir())
+
+
 def test_it_says_on_stderr_how_far_it_is(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
