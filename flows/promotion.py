@@ -55,9 +55,14 @@ def promote(bench: Bench, name: str) -> None:
 def retire(bench: Bench, name: str) -> None:
     """Remove the models of this home, made of shards, that the one in service replaces: their parts hold the person.
 
-    The first one, which the catalog names, belongs to the controller; the report says that it is still there.
+    The first one, which the catalog names, belongs to the controller; the report says that it is still there. What runs
+    that were killed left half-made goes as well: nobody would find it when others in it ask to be forgotten.
     """
     at = bench.progress.models[name]
+    known = [path for path in (at.path, *at.served, at.candidate) if path]
+    for made in (bench.paths.candidates / name).glob("*"):
+        if not any(path.is_relative_to(made) for path in known):
+            shutil.rmtree(made, ignore_errors=True)
     for old in {at.path, *at.served} - {at.candidate}:
         if at.version and manifest.kind(bench.paths.shards(old, None)):
             shutil.rmtree(old.parent, ignore_errors=True)
