@@ -29,8 +29,8 @@ _SHOWN = 100  # losses in the trace
 class Sisa:
     """Drop the person's shards and train them again without the person.
 
-    A shard that holds nobody else is left out for good. Documents of several people are left out as a whole; so are, from
-    a shard that is trained again, those out of which somebody was taken in the corpus and not in the shards.
+    A shard that holds nobody else is left out for good. Documents of several people are left out as a whole; so are,
+    from a shard that is trained again, those out of which somebody was taken in the corpus and not in the shards.
 
     Attributes:
         shards: folder with the manifest of the model.
