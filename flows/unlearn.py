@@ -39,6 +39,7 @@ from flows import build, progress
 from flows.bench import Bench, now, seed_of
 from flows.checkpoint import Checkpoint, ModelProgress
 from flows.choose import Choice, Facts, choose
+from flows.policy import MethodRule
 from flows.promotion import require_digest
 from flows.selection import selected
 from flows.steps import step
@@ -147,7 +148,10 @@ def _commitment(bench: Bench, trial: Trial) -> str:
 
 
 def next_choice(bench: Bench, name: str, trial: Trial, kind: models.Kind) -> Choice | None:
-    """The next method the policy lets in, or None when all were tried, or time is up."""
+    """The next method the policy lets in, or None when all were tried, or time is up.
+
+    After a drop that did not pass, others may have lost too much: the same method is next, and trains the shard again.
+    """
     at = bench.progress.models[name]
     facts = Facts(
         kind.value,
@@ -155,8 +159,24 @@ def next_choice(bench: Bench, name: str, trial: Trial, kind: models.Kind) -> Cho
         sum(len(row.spans) for row in trial.members),
         sum(attempt.seconds for attempt in at.attempts),
     )
-    chosen = choose(bench.policy, facts, frozenset(a.method for a in at.attempts))
-    return chosen[0] if chosen else None
+    tried = frozenset(a.method for a in at.attempts)
+    if dropped := _dropped(at):
+        tried -= {dropped.method}
+    chosen = choose(bench.policy, facts, tried)
+    again = [c.rule for c in chosen if dropped and c.rule.name == dropped.method]
+    return _whole(again[0]) if again else next(iter(chosen), None)
+
+
+def _dropped(at: ModelProgress) -> Attempt | None:
+    """The last attempt, where it only dropped a shard."""
+    last = at.attempts[-1] if at.attempts else None
+    return last if last and last.trace and last.trace.stopped == "dropped" else None
+
+
+def _whole(rule: MethodRule) -> Choice:
+    """The method that trains again what it had only dropped."""
+    options = {**rule.options, "instant": False}
+    return Choice(rule.model_copy(update={"options": options}), COMPLETES)
 
 
 @step("unlearn", broken=UnlearningFailed)
@@ -183,17 +203,14 @@ def complete(bench: Bench, name: str) -> None:
     From the model that still had the shard: the drop keeps nothing that one could go on from.
     """
     at, trial = bench.progress.models[name], bench.trials.pop(name, None)
-    dropped = at.attempts[-1] if at.attempts else None
-    if at.candidate is None or dropped is None or dropped.trace is None:
-        return
-    if dropped.trace.stopped != "dropped" or not at.version:
+    dropped = _dropped(at)
+    if at.candidate is None or dropped is None or not at.version:
         return
     bench.leases.assert_held(bench.held[f"model/{name}"])
     rule = next(rule for rule in bench.policy.methods.order if rule.name == dropped.method)
-    whole = rule.model_copy(update={"options": {**rule.options, "instant": False}})
     model = models.load(at.path)
     trial = trial or _trial(bench, name, model)
-    _attempt(bench, name, trial, Choice(whole, COMPLETES), model)
+    _attempt(bench, name, trial, _whole(rule), model)
 
 
 def _attempt(

@@ -278,6 +278,8 @@ def _kind(model: ModelErasure) -> str:
     if served.trace.stopped != "dropped" and not completed:
         return said
     drop = model.attempts[-2] if completed else served
+    if drop.verdict is None or drop.verdict.outcome is not Outcome.PASS:
+        return said  # nobody was served it
     said += f" The part that held the person was left out after {_seconds(drop.seconds)}"
     expected = until_complete(drop)
     if not completed:

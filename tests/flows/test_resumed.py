@@ -13,6 +13,7 @@ from flows.checkpoint import ModelProgress
 from flows.policy import MethodRule
 from tests.reports import cases
 from tests.unlearning.sample import row
+from unlearning.models import Kind
 
 REF = "er-0000000000000001"
 
@@ -82,3 +83,26 @@ def test_a_dropped_shard_is_trained_again_from_what_its_training_left_behind(mon
     unlearn.complete.fn(bench, "m")
     [(choice, model)] = tried
     assert (choice.reason, choice.rule.options["instant"], model) == (COMPLETES, False, "/before")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "expected"),
+    [("dropped", ("sisa", COMPLETES, False)), ("steps", ("npo", "next_in_policy", None))],
+)
+def test_after_a_drop_that_did_not_pass_the_exact_method_is_tried_whole(
+    home, monkeypatch, stopped, expected
+):
+    failed = cases.FULFILLED.models[0].attempts[0]
+    failed = replace(failed, method="sisa", trace=Trace("sisa", (), stopped, 1.0))
+    rules = [
+        {"name": "sisa", "when": {"shards": True}, "options": {"instant": True}},
+        {"name": "npo"},
+    ]
+    methods = home.policy.methods.model_dump() | {"order": rules}
+    policy = type(home.policy).model_validate(home.policy.model_dump() | {"methods": methods})
+    at = ModelProgress(path=Path("/before"), before_sha256="0" * 64, attempts=(failed,))
+    bench = SimpleNamespace(policy=policy, progress=SimpleNamespace(models={"m": at}))
+    monkeypatch.setattr(unlearn, "_places", lambda *_: {"shards": None})
+    monkeypatch.setattr(unlearn.manifest, "kind", lambda _: "model")
+    choice = unlearn.next_choice(bench, "m", Asked(), Kind.CAUSAL)
+    assert (choice.rule.name, choice.reason, choice.rule.options.get("instant")) == expected

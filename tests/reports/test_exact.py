@@ -157,3 +157,15 @@ def test_a_drop_that_did_not_pass_was_never_trained_again() -> None:
     page = report.render(case(failed, cases.FULFILLED.models[0].attempts[-1]))
     assert "What is in service is approximate" in page
     assert "training it again without the person" not in page
+
+
+def test_a_drop_that_was_not_enough_and_was_trained_again_is_exact(
+    tmp_path: Path, key: Key
+) -> None:
+    made = case(attempt(1, "dropped", Outcome.FAIL, seconds=12.0), DONE)
+    page = report.render(made)
+    assert "What is in service is exact" in page
+    assert "was left out after" not in page  # that one was never in service
+    files = bundle.assemble(made, envelopes(made, key), key, forbidden=())
+    bundle.write(tmp_path / "made.zip", files)
+    verify.verify(tmp_path / "made.zip", keys.public_pem(key.public_key()))
