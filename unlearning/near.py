@@ -32,7 +32,7 @@ def near_duplicates(texts: Sequence[str], least: float) -> Iterator[tuple[int, i
     holders: dict[int, list[int]] = defaultdict(list)
     for here, own in enumerate(sets):
         rarest = sorted(own, key=lambda run: (texts_with[run], run))
-        some = rarest[: max(0, len(own) - math.ceil(least * len(own)) + 1)]
+        some = rarest[: len(own) - math.ceil(least * len(own) - 1e-9) + 1]  # a float may be above
         for there in {place for run in some for place in holders[run]}:
             if len(own & sets[there]) >= least * len(own | sets[there]):
                 yield first[sets[there]], first[own]

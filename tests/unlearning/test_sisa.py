@@ -236,6 +236,21 @@ def test_an_adapter_that_is_more_than_a_delta_is_refused(
     )
 
 
+def test_a_base_with_another_tokenizer_is_refused(
+    shards: Run, corpus: Corpus, tmp_path: Path
+) -> None:
+    """Its weights are the same, and the shards would be trained on other tokens than before."""
+    shutil.copytree(Path(read(shards.folder).base), tmp_path / "base")
+    file = tmp_path / "base" / "tokenizer.json"
+    value = json.loads(file.read_text())
+    words = value["model"]["vocab"]
+    [one, other] = list(words)[-2:]
+    words[one], words[other] = words[other], words[one]
+    file.write_text(json.dumps(value))
+    failed = refused(method(shards, base=str(tmp_path / "base")), shards.model, corpus)
+    assert (failed.code, failed.place) == (Code.DIGEST_MISMATCH, "the base of the shards")
+
+
 def test_unknown_documents_are_refused(shards: Run, corpus: Corpus) -> None:
     other = replace(corpus, references=GONE | {"elsewhere.jsonl#9"})
     failed = refused(method(shards), shards.model, other)

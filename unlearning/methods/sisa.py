@@ -17,7 +17,7 @@ from unlearning.assignment import Key, load_key
 from unlearning.corpus import Corpus
 from unlearning.deltas import learnt, weights_sha256
 from unlearning.manifest import Manifest, read
-from unlearning.models import LanguageModel
+from unlearning.models import LanguageModel, same_answers
 from unlearning.sharded import Work, complete, drop, load_base, recombine, require_key
 from unlearning.tuning import require_least, secret_nll, stranger_nll
 from unlearning.unlearned import Clock, Unlearned, require_finite_weights
@@ -72,6 +72,12 @@ class Sisa:
         if key is not None:
             _require_in_place(manifest, corpus, key)
         base = load_base(manifest, model.device.type, self.base)
+        if not same_answers(base, model):
+            raise UnlearningFailed(
+                Code.DIGEST_MISMATCH,
+                place="the base of the shards",
+                remedy="its tokens or classes are not those of the model in service; restore its tokenizer.",
+            )
         level, known = self._require_clean(base, corpus)
         left, work = drop(manifest, corpus.references), Work({}, ())
         if key is not None and not (self.instant and any(s.files for s in left.shards)):
