@@ -71,7 +71,7 @@ def request_list(as_json: Json = False) -> None:
     from flows import desk
 
     rows = desk.listed()
-    columns = ("request", "status", "received", "due", "days_left", "models", "corpora")
+    columns = ("request", "status", "due", "days_left", "models", "corpora")
     console.show(
         rows,
         as_json,

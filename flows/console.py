@@ -30,7 +30,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+    )
     for number, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
         short = all(len(str(row[number])) <= SHORT and " " not in str(row[number]) for row in rows)
@@ -41,7 +47,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         made.add_row(*(Text(_cell(cell), style=_STYLES.get(str(cell), "")) for cell in row))
     # a terminal that is too narrow breaks the lines; a reference cut short could not be copied
     needed = sum(
-        3 + max(len(str(text)) for text in (c.header, *c.cells)) if c.no_wrap else 9
+        2 + max(len(str(text)) for text in (c.header, *c.cells)) if c.no_wrap else 8
         for c in made.columns
     )
     Console(width=max(Console().width, needed)).print(made)
