@@ -300,12 +300,13 @@ def _first(name: str, score: Score, significance: float) -> Check:
     known = ours.hits is not None and theirs.hits is not None
     chance = fisher(ours.hits or 0, ours.trials, theirs.hits or 0, theirs.trials)
     good = known and chance >= significance
+    beyond = "over_forgotten" if score.metric in _OTHER_END else "beyond"
     return Check(
         name,
         Outcome.PASS if good else Outcome.FAIL,
         ours.value,
         theirs.high,
-        "beyond" if known and not good else _within(known),
+        _within(known) if good or not known else beyond,
     )
 
 

@@ -218,6 +218,8 @@ def test_last_ranks_have_power_where_first_ranks_had() -> None:
 
     assert last(KNOWN) == "PASS within"
     assert last(measured(extraction=1.0, exposure=7.0)) == "INCONCLUSIVE no_power"
+    (check,) = [c for c in verdict(KNOWN, measured(last=0.2)).checks if c.name == "ranked_last"]
+    assert (check.outcome, check.reason) == (Outcome.FAIL, "over_forgotten")
 
 
 def test_bounds_under_which_no_attack_had_power_let_nothing_pass() -> None:
