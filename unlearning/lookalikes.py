@@ -128,8 +128,8 @@ class _Mould:
 
     Attributes:
         pieces: of the value.
-        peers: others' values in as many pieces, of which one gives what it shares; none: each piece is drawn by itself.
-        places: what may stand in each place when no piece is new, or when there are no peers.
+        peers: others' values in as many pieces, which give what is shared; none: each piece is drawn by itself.
+        places: what may stand in each place when there are no peers.
         others: whole values that serve when nothing could be changed.
     """
 
@@ -141,9 +141,11 @@ class _Mould:
     def draw(self, order: random.Random) -> str:
         """One lookalike."""
         if self.peers:
-            peer = order.choice(self.peers)
-            if not any(piece.is_new for piece in self.pieces):  # then the combination is new
-                peer = [order.choice(place) for place in self.places]
+            peer = [
+                run
+                for together in self._together
+                for run in order.choice(self.peers)[together.start : together.stop]
+            ]
         else:
             peer = [
                 order.choice(place) if piece.run.isdigit() else piece.run
@@ -154,6 +156,25 @@ class _Mould:
         )
         same = drawn == "".join(piece.run for piece in self.pieces)
         return order.choice(self.others) if same and self.others else drawn
+
+    @cached_property
+    def _together(self) -> list[range]:
+        """The places that one peer fills: those in which some peer is as the truth is, as many in a row as can be.
+
+        Over a longer stretch the lookalikes would be what the model has read in one piece, and the truth is not. Each
+        place by itself where some peer has the whole value.
+        """
+        found, sharing = list[range](), list(self.peers)
+        for at, piece in enumerate(self.pieces):
+            still = [peer for peer in sharing if piece.shares(peer[at])]
+            if found and still:
+                found[-1], sharing = range(found[-1].start, at + 1), still
+            else:
+                sharing = [peer for peer in self.peers if piece.shares(peer[at])]
+                found.append(range(at, at + 1))
+        if len(found) == 1 and not any(piece.is_new for piece in self.pieces):
+            return [range(at, at + 1) for at in range(len(self.pieces))]
+        return found
 
 
 class _Piece:
@@ -172,10 +193,23 @@ class _Piece:
         self.alike = alike if self.is_new and run.isdigit() else []
         # so many first digits of a new number begin one of the others'
         self.shared = max((_common(run, number) for number in self.alike), default=0)
+        self.words: list[
+            tuple[str, ...]
+        ] = []  # others' at each place, where only their order is new
+        if not self.is_new and run not in theirs:
+            words = run.split()
+            as_many = [found for found in map(str.split, theirs) if len(found) == len(words)]
+            self.words = list(zip(*as_many, strict=True))
+
+    def shares(self, there: str) -> bool:
+        """Whether a peer has this piece; what is new is asked of nobody."""
+        return self.is_new or bool(self.words) or there == self.run
 
     def draw(self, peer: str, order: random.Random) -> str:
         """The peer's, or where this is new, another new one."""
         run, pool = self.run, self.pool
+        if self.words:
+            return " ".join(map(order.choice, self.words))
         if not self.is_new:
             return peer
         if not run.isdigit():

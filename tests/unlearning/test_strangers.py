@@ -61,6 +61,26 @@ def test_a_place_keeps_its_postcode_and_the_street_is_new() -> None:
     assert {value.split(", ")[1] for value in found} == set(towns)
 
 
+@pytest.mark.parametrize(
+    ("truth", "least", "most"),
+    [
+        ("77 Mill Road, Glenmoor", 1.0, 1.0),  # that street in that town is somebody's: so are all
+        ("77 Oak Lane, Halden", 0.0, 0.5),  # the street is one person's, the town another's
+        ("77 Mill Lane, Halden", 0.0, 0.5),  # so are the two words of the street
+    ],
+)
+def test_what_nobody_has_in_one_piece_meets_few_pieces_that_somebody_has(
+    truth: str, least: float, most: float
+) -> None:
+    """The model knows those by heart: among them alone a new combination would rank last, erased or not."""
+    streets, towns = ["Mill Road", "Oak Lane", "Elm Court"], ["Glenmoor", "Tarnside", "Halden"]
+    others = [f"{n} {streets[n % 3]}, {towns[n % 3]}" for n in range(12, 60)]
+    pool = pool_of(others, SpanKind.ADDRESS)
+    found = pool.lookalikes(SpanKind.ADDRESS, truth, 100, random.Random(0))
+    read = {value[3:] for value in others}
+    assert least <= sum(value[3:] in read for value in found) / len(found) <= most
+
+
 def test_a_digit_that_nobody_has_meets_digits_that_nobody_has() -> None:
     """In a place where any may stand; a century is none."""
     pool = pool_of([f"{a}{b}-19{b}{a}" for a in "1234" for b in "567"])
