@@ -223,7 +223,7 @@ def test_random_answers_become_likely_secrets_unlikely_and_others_stay(
     found = METHODS["llmu"](rate=3e-4, steps=30).unlearn(victim, corpus)
     first, last = found.trace.steps[0], found.trace.steps[-1]
     assert last["random_nll"] < 0.5 * first["random_nll"]
-    assert last["secret_nll"] > first["secret_nll"] + 1.5
+    assert last["secret_nll"] > first["secret_nll"] + 1.0
     assert max(row["neighbours_kl"] for row in found.trace.steps) < 0.5
 
 
