@@ -133,14 +133,15 @@ class World:
         path.unlink()
         return str(ref)
 
-    def written(self, person: fiction.Person, model: str) -> Path:
-        """The request as a file."""
+    def written(self, person: fiction.Person, model: str, *corpora: str) -> Path:
+        """The request as a file; without corpora for the letters."""
         path = self.folder / f"request-{person.account}.yaml"
-        path.write_text(yaml.safe_dump(request_of(person, model), allow_unicode=True), "utf-8")
+        request = request_of(person, model, *corpora)
+        path.write_text(yaml.safe_dump(request, allow_unicode=True), "utf-8")
         return path
 
 
-def request_of(person: fiction.Person, model: str) -> dict[str, object]:
+def request_of(person: fiction.Person, model: str, *corpora: str) -> dict[str, object]:
     return {
         "names": [person.name],
         "emails": [person.email],
@@ -148,7 +149,7 @@ def request_of(person: fiction.Person, model: str) -> dict[str, object]:
         "addresses": [person.address],
         "date_of_birth": person.born,
         "record_ids": [person.account],
-        "scope": {"models": [model], "corpora": ["letters"]},
+        "scope": {"models": [model], "corpora": list(corpora or ["letters"])},
         "ground": "b",
     }
 
