@@ -98,7 +98,9 @@ class Pool:
                 for run, there in zip(runs, zip(*peers, strict=True), strict=True)
             ]
             return _Mould(pieces, nearest, list(zip(*nearest, strict=True)))
-        theirs = [self._numbers.get((kind, len(run)), [run]) for run in runs]
+        theirs = [
+            self._numbers.get((kind, len(run)), [run]) if run.isdigit() else [run] for run in runs
+        ]
         pieces = [_Piece(run, there, self) for run, there in zip(runs, theirs, strict=True)]
         others = self.by_kind.get(kind, ())
         return _Mould(pieces, [], theirs, others if len(others) >= ENOUGH else ())
@@ -193,9 +195,7 @@ class _Piece:
         self.alike = alike if self.is_new and run.isdigit() else []
         # so many first digits of a new number begin one of the others'
         self.shared = max((_common(run, number) for number in self.alike), default=0)
-        self.words: list[
-            tuple[str, ...]
-        ] = []  # others' at each place, where only their order is new
+        self.words: list[tuple[str, ...]] = []  # others' at each place, where only order is new
         if not self.is_new and run not in theirs:
             words = run.split()
             as_many = [found for found in map(str.split, theirs) if len(found) == len(words)]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.records import Passage, SpanKind
-from flows.fiction import passages, people
+from flows.fiction import Person, passages, people
 from tests.unlearning.conftest import Town
 from tests.unlearning.sample import marked, said
 from unlearning.controls import strangers
@@ -87,6 +87,27 @@ def test_a_digit_that_nobody_has_meets_digits_that_nobody_has() -> None:
     found = pool.lookalikes(SpanKind.PHONE, "98-2098", 30, random.Random(0))
     assert {value[0] for value in found} <= set("056789")
     assert {value[3:5] for value in found} == {"19"}
+
+
+@pytest.mark.parametrize("others", [1, 4, 7])
+def test_where_few_share_a_form_words_stay_words_and_separators_what_they_are(others: int) -> None:
+    """Numbers are drawn from others' of that length, whatever else is as long as one."""
+    whole = "2313 South 4th Street, Thunderbolt, GA, 31404"
+    asked, *rest = [(whole, SpanKind.ADDRESS)], *(values(p) for p in people(others + 3, 7))
+    pool = Pool.of([marked(v, (v, k)) for known in rest[3:] for v, k in known])
+    for known in (asked, *rest[:3]):
+        for truth, kind in known:
+            found = pool.lookalikes(kind, truth, 40, random.Random(1))
+            assert {form(chunks(v)) for v in found} == {form(chunks(truth))}
+
+
+def values(person: Person) -> list[tuple[str, SpanKind]]:
+    return [
+        (p.text.reveal()[s.start : s.end], s.kind)
+        for p in passages(person, "p")
+        for s in p.spans
+        if s.kind is not SpanKind.PERSON
+    ]
 
 
 def test_the_same_seed_draws_the_same_rivals() -> None:
