@@ -44,7 +44,7 @@ class Calibration:
     labels: torch.Tensor
 
     def __post_init__(self) -> None:
-        fits = self.votes.dim() == 2 and self.votes.shape[1] > 0
+        fits = self.votes.dim() == 2 and self.votes.numel() > 0
         fits = fits and len(self.votes) == len(self.groups) == len(self.labels)
         _require(fits, "it needs an answer of each member, a group and a label for every text.")
 

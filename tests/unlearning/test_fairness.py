@@ -249,6 +249,7 @@ def test_a_calibration_set_that_says_nothing_of_a_group_is_refused() -> None:
     assert refused([fitted("in", ONE).chance, ONE.votes[:1], ["c"]]) is Code.EXAMPLES_INVALID
     assert refused([Calibration, ONE.votes, ONE.groups[:3], ONE.labels]) is Code.EXAMPLES_INVALID
     assert refused([Calibration, ONE.votes[:, :0], ONE.groups, ONE.labels]) is Code.EXAMPLES_INVALID
+    assert refused([Calibration, ONE.votes[:0], (), ONE.labels[:0]]) is Code.EXAMPLES_INVALID
 
 
 def test_without_scipy_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
