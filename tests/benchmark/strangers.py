@@ -5,7 +5,9 @@
 A person whom the model never read is a stranger to it, so that strangers made of that person ought to look alike: all
 differences of the table are the person's less the strangers' mean, and zero is right. Towns are small models
 (`tests.tiny`) and their unread people; beside them what `anchor_distillation` leaves of somebody whom the model knew.
-LUME's people stand in the table where the model of `make lume` is there, which has read the first hundred.
+LUME's people stand in the table where the model of `make lume` is there, which has read the first hundred. The rows
+of a base are of a model that knows the words and nobody of a small corpus: as a pretrained one does, before it is
+trained on that corpus.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from domain.secrecy import Secret
 from tests import tiny
 from tests.benchmark import lume, methods_lume
 from tests.benchmark.verdict_power import POLICY, STEPS
-from unlearning import models
+from unlearning import models, training
 from unlearning.attacks import ATTACKS
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.groups import secrets
@@ -52,6 +54,28 @@ def towns(count: int, people: int) -> Iterator[tuple[str, Row]]:
         left = METHODS["anchor_distillation"]().unlearn(victim, known.corpus).model
         yield "towns, `anchor_distillation`", gaps(left, known)
         print(f"town {number + 1} of {count}", file=sys.stderr, flush=True)
+
+
+def small_corpora(count: int) -> Iterator[tuple[str, Row]]:
+    """A corpus of eight people, whom a base that has read sixty others does not know: with and without those sixty."""
+    read = tiny.town(60, seed=4)
+    shown = [p for n, x in enumerate(read.known) for p in tiny.passages(x, f"q{n}")]
+    for number in range(count):
+        place = tiny.town(8, seed=200 + number)
+        tokenizer = training.train_tokenizer(read.documents + place.documents, 420)
+        base = training.new_model(tokenizer, width=64, layers=2, context=128, seed=number)
+        recipe = training.Pretraining(steps=600, batch=8, length=96, rate=6e-3, seed=number)
+        recipe.run(base, read.documents + read.sentences)
+        people = [tiny.passages(x, f"p{n}") for n, x in enumerate(place.known)]
+        for n, person in enumerate(people[:4]):
+            rest = [p for other in people if other is not person for p in other]
+            for who, others in (
+                ("a base, strangers made of 7 others", rest),
+                ("a base, strangers made of 7 others and the 60 it has read", rest + shown),
+            ):
+                trial = _trial(base, person, others, tiny.sentences(place), n)
+                yield who, gaps(base, trial)
+        print(f"corpus {number + 1} of {count}", file=sys.stderr, flush=True)
 
 
 def unread_of_lume(count: int) -> Iterator[tuple[str, Row]]:
@@ -125,10 +149,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--towns", type=int, default=8)
     parser.add_argument("--people", type=int, default=6, help="unread, of each town")
+    parser.add_argument("--small", type=int, default=3, help="small corpora, four people of each")
     parser.add_argument("--lume", type=int, default=12, help="unread people of LUME's")
     options = parser.parse_args()
     groups: dict[str, list[Row]] = {}
-    for who, row in (*towns(options.towns, options.people), *unread_of_lume(options.lume)):
+    for who, row in (
+        *towns(options.towns, options.people),
+        *small_corpora(options.small),
+        *unread_of_lume(options.lume),
+    ):
         groups.setdefault(who, []).append(row)
     print(
         "\n| who | people | exposure, bits | beyond the range | secret loss, nats | past the outliers' range "
