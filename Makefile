@@ -20,7 +20,7 @@ setup: $(READY)
 $(READY): requirements.txt pyproject.toml
 	@echo "Setting up $(VENV) (once) ..."
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check uv
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) -r requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -12,7 +12,17 @@ from unlearning import models, training
 from unlearning.corpus import Lesson
 from unlearning.models import Kind, LanguageModel
 
-__all__ = ["CLASSES", "Town", "classed", "passages", "saved_victim", "sentences", "town", "victim"]
+__all__ = [
+    "CLASSES",
+    "Town",
+    "base",
+    "classed",
+    "passages",
+    "saved_victim",
+    "sentences",
+    "town",
+    "victim",
+]
 
 CLASSES = 4
 """That a tiny classifier knows."""
@@ -64,6 +74,15 @@ def victim(
         lessons = classed(known * 5 + sentences(place))
     recipe = training.Pretraining(steps=steps, batch=8, length=96, rate=6e-3, seed=seed)
     recipe.run(model, lessons)
+    return model
+
+
+def base(place: Town, read: Town, *, seed: int = 0) -> LanguageModel:
+    """A model that knows the words of `place` and nobody of it: it has read another, larger town."""
+    tokenizer = training.train_tokenizer(read.documents + place.documents, 420)
+    model = training.new_model(tokenizer, width=64, layers=2, context=128, seed=seed)
+    recipe = training.Pretraining(steps=600, batch=8, length=96, rate=6e-3, seed=seed)
+    recipe.run(model, read.documents + read.sentences)
     return model
 
 

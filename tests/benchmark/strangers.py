@@ -22,7 +22,7 @@ from domain.secrecy import Secret
 from tests import tiny
 from tests.benchmark import lume, methods_lume
 from tests.benchmark.verdict_power import POLICY, STEPS
-from unlearning import models, training
+from unlearning import models
 from unlearning.attacks import ATTACKS
 from unlearning.attacks.exposure import exposure
 from unlearning.attacks.groups import secrets
@@ -62,10 +62,7 @@ def small_corpora(count: int) -> Iterator[tuple[str, Row]]:
     shown = [p for n, x in enumerate(read.known) for p in tiny.passages(x, f"q{n}")]
     for number in range(count):
         place = tiny.town(8, seed=200 + number)
-        tokenizer = training.train_tokenizer(read.documents + place.documents, 420)
-        base = training.new_model(tokenizer, width=64, layers=2, context=128, seed=number)
-        recipe = training.Pretraining(steps=600, batch=8, length=96, rate=6e-3, seed=number)
-        recipe.run(base, read.documents + read.sentences)
+        base = tiny.base(place, read, seed=number)
         people = [tiny.passages(x, f"p{n}") for n, x in enumerate(place.known)]
         for n, person in enumerate(people[:4]):
             rest = [p for other in people if other is not person for p in other]
