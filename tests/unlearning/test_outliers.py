@@ -45,7 +45,24 @@ def test_strangers_who_are_all_alike_make_any_difference_stand_out() -> None:
     assert score.members.value == math.inf
 
 
-def test_one_stranger_among_copies_of_another_leaves_no_bound_and_no_traceback() -> None:
+def test_one_stranger_among_copies_of_all_others_leaves_no_bound_and_no_traceback() -> None:
     """Its deviation from the others, who are all alike, is infinite."""
-    (score,) = stands_out({"loss": 2.1}, [*[{"loss": 2.0}] * 5, {"loss": 2.5}], "stands_out")
+    (score,) = stands_out({"loss": 2.0}, [*[{"loss": 2.0}] * 5, {"loss": 2.5}], "stands_out")
     assert not math.isfinite(score.controls.high)
+
+
+def test_an_odd_stranger_does_not_hide_the_person() -> None:
+    """Measured by the other strangers alone, who are nearly alike, that one would be fifty deviations away."""
+    strangers = [*({"loss": 2.0 + 0.05 * n} for n in range(8)), {"loss": 12.0}]
+    (score,) = stands_out({"loss": 30.0}, strangers, "stands_out")
+    assert score.members.value > score.controls.high + 3
+
+
+def test_the_person_is_treated_as_one_more_stranger() -> None:
+    """Whoever of them is asked about, the same deviations are compared, so that chance is the same for all."""
+    everybody = [{"loss": 2.5, "zlib": 0.01}, *STRANGERS]
+    found = []
+    for n, one in enumerate(everybody):
+        (score,) = stands_out(one, [*everybody[:n], *everybody[n + 1 :]], "stands_out")
+        found.append(score.members.value + score.controls.value * len(STRANGERS))
+    assert found == pytest.approx([found[0]] * len(everybody))

@@ -1,9 +1,11 @@
 """Does one person stand out among strangers, all scores taken together, towards either side?
 
-Many scores, one test: each is put in standard deviations of the strangers, and the largest deviation counts (Westfall &
-Young 1993, max-T). A stranger's own largest deviation, from the other strangers, is what chance gives; the correlation
-of the scores is in it, so nothing has to be corrected for their number. Two-sided: text pushed past the level of
-never-seen text gives a person away as well.
+Many scores, one test: each is put in standard deviations of all the others, and the largest deviation counts (Westfall
+& Young 1993, max-T). A stranger's own largest deviation, from the person and the other strangers, is what chance gives:
+one who was never read is but one more stranger, so all are treated alike (Vovk et al. 2005, the deleted prediction). A
+stranger who is odd too does not hide the person, for each widens what the other is measured by. The correlation of the
+scores is in it, so nothing has to be corrected for their number. Two-sided: text pushed past the level of never-seen
+text gives a person away as well.
 """
 
 import math
@@ -27,11 +29,10 @@ def stands_out(
     names = [n for n in person if all(n in one for one in strangers)]
     if len(strangers) < FEWEST or not names:
         return ()
-    mine = _largest(person, strangers, names)
-    theirs = [
-        _largest(one, [*strangers[:n], *strangers[n + 1 :]], names)
-        for n, one in enumerate(strangers)
-    ]
+    people = [person, *strangers]
+    mine, *theirs = (
+        _largest(one, [*people[:n], *people[n + 1 :]], names) for n, one in enumerate(people)
+    )
     value = Estimate(mine, mine, mine, len(names))
     return (Score(metric, "deviations", value, group_range(theirs), rule=Rule.RANGE),)
 
