@@ -7,35 +7,13 @@ from dateutil import parser
 
 from detectors.folding import fold
 from detectors.forms import Form, Key, plain
+from domain.months import NAMES
 from domain.records import SpanKind
 
-MONTHS: tuple[tuple[str, ...], ...] = (
-    ("january", "jan", "januar", "janner", "janvier", "enero", "gennaio", "januari", "janeiro"),
-    ("february", "feb", "februar", "fevrier", "febrero", "febbraio", "februari", "fevereiro"),
-    ("march", "mar", "marz", "maerz", "mars", "marzo", "maart", "marco"),
-    ("april", "apr", "avril", "abril", "aprile"),
-    ("may", "mai", "mayo", "maggio", "mei", "maio", "maj"),
-    ("june", "jun", "juni", "juin", "junio", "giugno", "junho"),
-    ("july", "jul", "juli", "juillet", "julio", "luglio", "julho"),
-    ("august", "aug", "aout", "agosto", "augustus", "augusti"),
-    ("september", "sept", "sep", "septembre", "septiembre", "settembre", "setembro"),
-    ("october", "oct", "oktober", "okt", "octobre", "octubre", "ottobre", "outubro"),
-    ("november", "nov", "novembre", "noviembre", "novembro"),
-    (
-        "december",
-        "dec",
-        "dezember",
-        "dez",
-        "decembre",
-        "diciembre",
-        "dicembre",
-        "dezembro",
-        "desember",
-    ),
+MONTHS: tuple[tuple[str, ...], ...] = tuple(
+    tuple(dict.fromkeys(fold(name).text for name in names)) for names in zip(*NAMES, strict=True)
 )
-"""Folded month names in English, German, French, Spanish, Italian, Dutch, Portuguese and
-Scandinavian.
-"""
+"""Folded month names in all languages, by month."""
 
 _BETWEEN = r"[\s\-./,]*"
 _NUMERIC = r"\s?[-./\s]\s?"

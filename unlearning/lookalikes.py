@@ -17,15 +17,17 @@ from itertools import takewhile
 
 from transformers import PreTrainedTokenizerBase
 
+from domain import months
 from domain.records import Passage, SensitiveSpan, SpanKind
-from unlearning.made_up import MadeUp
+from unlearning.made_up import MadeUp, cased
 
 _CHUNK = re.compile(r"[^\W\d_]+|\d|[\W_]")
 _RUN = re.compile(r"[^\W\d_]+(?: [^\W\d_]+)*|\d+|[\W_]")
 ENOUGH = 8
 """So many values of one form or outline before one of them is taken; below it they would repeat the few there are."""
 _FEW = 4
-"""So many numbers of one length before digits are drawn from them, and so many digits before any digit will do."""
+"""So many numbers of one length before digits are drawn from them, so many digits before any digit will do, and so many
+months that nobody has before they are drawn without those that somebody has."""
 
 
 def chunks(value: str) -> list[str]:
@@ -94,14 +96,14 @@ class Pool:
             same = [peer for peer in peers if form(peer) == form(runs)]
             nearest = same if len(same) >= ENOUGH else peers
             pieces = [
-                _Piece(run, there, self)
+                _Piece(kind, run, there, self)
                 for run, there in zip(runs, zip(*peers, strict=True), strict=True)
             ]
             return _Mould(pieces, nearest, list(zip(*nearest, strict=True)))
         theirs = [
             self._numbers.get((kind, len(run)), [run]) if run.isdigit() else [run] for run in runs
         ]
-        pieces = [_Piece(run, there, self) for run, there in zip(runs, theirs, strict=True)]
+        pieces = [_Piece(kind, run, there, self) for run, there in zip(runs, theirs, strict=True)]
         others = self.by_kind.get(kind, ())
         return _Mould(pieces, [], theirs, others if len(others) >= ENOUGH else ())
 
@@ -185,8 +187,8 @@ class _Piece:
     It is new where nobody else has that number in that place, or a word of it anywhere.
     """
 
-    def __init__(self, run: str, theirs: Sequence[str], pool: Pool) -> None:
-        self.run, self.pool = run, pool
+    def __init__(self, kind: SpanKind, run: str, theirs: Sequence[str], pool: Pool) -> None:
+        self.kind, self.run, self.pool = kind, run, pool
         if run.isdigit():
             self.is_new = run not in theirs
         else:
@@ -213,12 +215,21 @@ class _Piece:
         if not self.is_new:
             return peer
         if not run.isdigit():
-            return " ".join(w if pool.has(w) else pool.made_up.like(w, order) for w in run.split())
+            return " ".join(w if pool.has(w) else self._new(w, order) for w in run.split())
         if len(self.alike) < _FEW:
             return _fresh(run, order)
         start = peer if len(peer) == len(run) else order.choice(self.alike)
         digits = list(zip(run, *self.alike, strict=True))[self.shared :]
         return start[: self.shared] + "".join(_digit(*place, order=order) for place in digits)
+
+    def _new(self, word: str, order: random.Random) -> str:
+        """Another word that nobody has; of a date's month another month, which the language knows as well."""
+        made_up = self.pool.made_up
+        names = months.others(word, made_up.words) if self.kind is SpanKind.DATE else []
+        nobodys = [name for name in names if not self.pool.has(name)]
+        if names:
+            return cased(word, order.choice(nobodys if len(nobodys) >= _FEW else names))
+        return made_up.like(word, order)
 
 
 def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str], list[str]]:

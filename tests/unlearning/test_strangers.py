@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.months import NAMES
 from domain.records import Passage, SpanKind
 from flows.fiction import Person, passages, people
 from tests.unlearning.conftest import Town
@@ -99,6 +100,38 @@ def test_where_few_share_a_form_words_stay_words_and_separators_what_they_are(ot
         for truth, kind in known:
             found = pool.lookalikes(kind, truth, 40, random.Random(1))
             assert {form(chunks(v)) for v in found} == {form(chunks(truth))}
+
+
+@pytest.mark.parametrize(
+    ("truth", "others", "drawn"),
+    [
+        (  # English as the others are: November is a month in four languages
+            "23 November 1967",
+            ["4 May 1950", "9 March 1961"],
+            set("january february april june july august september october december".split()),
+        ),
+        (
+            "23 NOV 1967",
+            [f"{n} {m} 1950" for n, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep".split())],
+            set("jan feb mar apr may jun jul aug sep oct dec".split()),
+        ),
+    ],
+)
+def test_a_month_becomes_another_month_which_nobody_has_where_there_are_enough(
+    truth: str, others: list[str], drawn: set[str]
+) -> None:
+    found = pool_of(others, SpanKind.DATE).lookalikes(SpanKind.DATE, truth, 200, random.Random(0))
+    words = {value.split()[1] for value in found}
+    assert {word.lower() for word in words} == drawn
+    assert all(word.isupper() == truth.split()[1].isupper() for word in words)
+
+
+def test_a_name_that_is_a_month_becomes_no_month() -> None:
+    pool = pool_of(["Anna Holm", "Berta Lind"], SpanKind.PERSON)
+    found = pool.lookalikes(SpanKind.PERSON, "April Nord", 50, random.Random(0))
+    months = {name for row in NAMES for name in row}
+    assert found
+    assert not months.intersection(value.split()[0].lower() for value in found)
 
 
 def values(person: Person) -> list[tuple[str, SpanKind]]:
