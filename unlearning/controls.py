@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from domain.records import Passage, SensitiveSpan, SpanKind
 from domain.secrecy import Secret
-from unlearning.lookalikes import Pool, chunks, form
+from unlearning.lookalikes import Pool, chunks, form, native
 from unlearning.made_up import cased, other
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -171,5 +171,5 @@ def _same(one: str, other: str) -> bool:
 def _changed(part: str, order: random.Random) -> str:
     """Another digit, or a word of other letters; separators stay."""
     if part.isdecimal():
-        return str((int(part) + order.randint(1, 9)) % 10)
+        return native(part, str((int(part) + order.randint(1, 9)) % 10))
     return other(part, {part.casefold()}, order) if part.isalpha() else part

@@ -84,7 +84,7 @@ class Pool:
             if len(found) == count:
                 break
             candidate = mould.draw(order)
-            if candidate != value:
+            if candidate.casefold() != value.casefold():
                 found[candidate] = None
         return list(found)
 
@@ -101,7 +101,7 @@ class Pool:
             ]
             return _Mould(pieces, nearest, list(zip(*nearest, strict=True)))
         theirs = [
-            self._numbers.get((kind, len(run)), [run]) if run.isdigit() else [run] for run in runs
+            self._numbers.get((kind, len(run)), []) if run.isdigit() else [run] for run in runs
         ]
         pieces = [_Piece(kind, run, there, self) for run, there in zip(runs, theirs, strict=True)]
         others = self.by_kind.get(kind, ())
@@ -143,7 +143,7 @@ class _Mould:
     others: Sequence[str] = ()
 
     def draw(self, order: random.Random) -> str:
-        """One lookalike."""
+        """One lookalike; all in capitals, or all without, where the truth is."""
         if self.peers:
             peer = [
                 run
@@ -152,14 +152,15 @@ class _Mould:
             ]
         else:
             peer = [
-                order.choice(place) if piece.run.isdigit() else piece.run
+                order.choice(place) if place and piece.run.isdigit() else piece.run
                 for piece, place in zip(self.pieces, self.places, strict=True)
             ]
         drawn = "".join(
             piece.draw(there, order) for piece, there in zip(self.pieces, peer, strict=True)
         )
-        same = drawn == "".join(piece.run for piece in self.pieces)
-        return order.choice(self.others) if same and self.others else drawn
+        truth = "".join(piece.run for piece in self.pieces)
+        found = order.choice(self.others) if drawn == truth and self.others else drawn
+        return found.upper() if truth.isupper() else found.lower() if truth.islower() else found
 
     @cached_property
     def _together(self) -> list[range]:
@@ -217,10 +218,12 @@ class _Piece:
         if not run.isdigit():
             return " ".join(w if pool.has(w) else self._new(w, order) for w in run.split())
         if len(self.alike) < _FEW:
-            return _fresh(run, order)
+            return native(run, _fresh(run, order))
         start = peer if len(peer) == len(run) else order.choice(self.alike)
         digits = list(zip(run, *self.alike, strict=True))[self.shared :]
-        return start[: self.shared] + "".join(_digit(*place, order=order) for place in digits)
+        return native(
+            run, start[: self.shared] + "".join(_digit(*place, order=order) for place in digits)
+        )
 
     def _new(self, word: str, order: random.Random) -> str:
         """Another word that nobody has; of a date's month another month, which the language knows as well."""
@@ -238,6 +241,12 @@ def ranked_among(pool: Pool, count: int, seed: int) -> Callable[[SpanKind, str],
     return lambda kind, value: pool.lookalikes(kind, value, count, order)
 
 
+def native(like: str, digits: str) -> str:
+    """The digits, in the script (Arabic-Indic, Devanagari) in which another number is written."""
+    zero = ord(like[0]) - int(like[0]) if like[:1].isdecimal() else ord("0")
+    return "".join(chr(zero + int(c)) if c.isdecimal() else c for c in digits)
+
+
 def _common(one: str, other: str) -> int:
     """How many first characters are the same."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
@@ -246,7 +255,7 @@ def _common(one: str, other: str) -> int:
 def _digit(true: str, *others: str, order: random.Random) -> str:
     """One of the others' digits; where they have many and not the true one, one that they have not either."""
     if true not in others and len(set(others)) >= _FEW:
-        return order.choice(sorted(set("0123456789").difference(others)))
+        return order.choice(sorted(set("0123456789").difference(str(int(o)) for o in others)))
     return order.choice(others)
 
 

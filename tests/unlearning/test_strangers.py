@@ -274,3 +274,45 @@ def test_a_strangers_answer_begins_where_the_persons_does(answer: int) -> None:
         assert len(before) == sum(s.end <= answer for s in item.spans)
         after = ours[answer:].partition("212")[0].partition("Maren")[0]
         assert theirs[other.answer :].startswith(after)
+
+
+def test_a_number_of_a_length_that_nobody_has_is_not_kept() -> None:
+    """Or its digits would stand in the strangers' text and in every candidate, and a model may go on saying them."""
+    pool = pool_of([f"{n}-{200 + n}-{4000 + n}" for n in range(300, 340)])
+    found = pool.lookalikes(SpanKind.PHONE, "0170 8361942", 40, random.Random(0))
+    assert len(found) == 40
+    assert not any("8361942" in value for value in found)
+    assert all(form(chunks(value)) == form(chunks("0170 8361942")) for value in found)
+
+
+@pytest.mark.parametrize("others", [0, 3, 40])
+@pytest.mark.parametrize("zero", ["\u0660", "\u0966", "0"], ids=["arabic", "devanagari", "latin"])
+def test_digits_stay_in_the_script_of_the_truth(zero: str, others: int) -> None:
+    def written(digits: str) -> str:
+        return "".join(chr(ord(zero) + int(c)) if c.isdigit() else c for c in digits)
+
+    pool = pool_of([written(f"{300 + 7 * n}-{4000 + 13 * n}") for n in range(others)])
+    truth = written("921-8365")
+    found = pool.lookalikes(SpanKind.PHONE, truth, 20, random.Random(0))
+    assert len(found) == 20
+    script = set(written("0123456789")) | {"-"}
+    assert all(set(value) <= script for value in found)
+    made = [
+        said(p)
+        for p in strangers(
+            [marked(f"call {truth}", (truth, SpanKind.PHONE))], pool, 3, random.Random(1)
+        )
+    ]
+    assert all(set(value) <= script for ((_, value),) in made)
+
+
+@pytest.mark.parametrize("others", [2, 20])
+def test_capitals_stay_capitals_and_the_truth_in_other_letters_is_no_candidate(others: int) -> None:
+    streets = ["Mill Lane", "Oak Lane", "Elm Lane", "High Lane"]
+    pool = pool_of(
+        [f"{12 + n % 3} {streets[n % 4]}, {('Oslo', 'Bergen')[n % 2]}" for n in range(others)],
+        SpanKind.ADDRESS,
+    )
+    found = pool.lookalikes(SpanKind.ADDRESS, "12 MILL LANE, OSLO", 20, random.Random(0))
+    assert found
+    assert all(value.isupper() and value != "12 MILL LANE, OSLO" for value in found)
