@@ -416,7 +416,7 @@ CODES = MappingProxyType(
         "no_power": "could not see the person before, so it says nothing",
         "no_result": "there is no result, which counts as not erased",
         "suppressed": "only suppressed: the model is kept from saying it, the data stay in its weights",
-        "another_model": "the weights have other names or shapes: another model",
+        "another_model": "the weights have other names or shapes, or the tokenizer reads otherwise: another model",
         "not_a_number": "not a number, which counts as not erased",
         "recognised": "the person's texts are still recognised",
         "over_forgotten": "pushed past the level of texts never seen, which gives a person away too",

@@ -1,6 +1,7 @@
 """One erasure, made ready once: what the method may learn from, whom the attacks ask, and who is only ever scored."""
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -224,6 +225,13 @@ def attack_seed(seed: int, model_sha256: str) -> int:
 
 
 def shape_sha256(model: LanguageModel) -> str:
-    """SHA-256 over names and shapes of the weights, sorted."""
+    """SHA-256 over names and shapes of the weights, sorted, and over how the tokenizer cuts and numbers text.
+
+    The attacks ask in the tokens of the model as it was: a result that reads others would be asked for nothing.
+    """
     lines = sorted(f"{n} {list(t.shape)}\n" for n, t in model.network.state_dict().items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    words: dict[str, object] = {"words": model.tokenizer.get_vocab()}
+    if model.tokenizer.is_fast:
+        told = json.loads(model.tokenizer.backend_tokenizer.to_str())
+        words |= {part: told.get(part) for part in ("normalizer", "pre_tokenizer", "model")}
+    return hashlib.sha256("".join([*lines, json.dumps(words, sort_keys=True)]).encode()).hexdigest()
