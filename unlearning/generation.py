@@ -20,7 +20,7 @@ def shared_cache(model: LanguageModel, ids: Sequence[int]) -> tuple[DynamicCache
     """Read `ids` once. Returns its cache (batch 1) and the logits (T, V) in fp32."""
     row = torch.tensor([list(ids)], device=model.device)
     with model.autocast():
-        output = model.network(input_ids=row, use_cache=True)
+        output = model.network(input_ids=row, past_key_values=DynamicCache(), use_cache=True)
     return output.past_key_values, output.logits[0].float()
 
 
@@ -48,7 +48,9 @@ def continuations(
         rows = [texts[i] for i in batch]
         ids, mask = pad(rows, 0, model.device)
         with model.autocast():
-            output = model.network(input_ids=ids, attention_mask=mask, use_cache=True)
+            output = model.network(
+                input_ids=ids, attention_mask=mask, past_key_values=DynamicCache(), use_cache=True
+            )
         best = output.logits.argmax(-1)  # (B, T)
         following = [_following(row, said) for row, said in zip(rows, best.tolist(), strict=True)]
         needed = {
