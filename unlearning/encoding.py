@@ -68,7 +68,7 @@ Rivals = Callable[[SpanKind, str], Sequence[str]]
 """Other values of the same form as a secret, given its kind and its text."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_LEAD = 24  # characters of text before a secret that are enough to tokenise a candidate as it would stand there
+_LEAD = 24  # characters before and behind a secret that are enough to tokenise a candidate as it would stand there
 
 
 def readable(text: str) -> str:
@@ -251,7 +251,7 @@ def _candidates(
     found = []
     for own, (ids, offsets) in zip(
         values,
-        _tokens(model, [f"{lead}{v}{text[span.end : span.end + 1]}" for v in values]),
+        _tokens(model, [f"{lead}{v}{text[span.end : span.end + _LEAD]}" for v in values]),
         strict=True,
     ):
         inside = _inside(offsets, len(lead), len(lead) + len(own))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from domain.records import Passage, SpanKind
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import marked, passage
+from unlearning import training
 from unlearning.encoding import Encoded, encode, pad, sensitive_mask
 from unlearning.models import LanguageModel
 
@@ -154,3 +155,16 @@ def test_padding_is_never_sensitive(reader: LanguageModel) -> None:
     ids, attention = pad([r.ids for r in rows], 1, reader.device)
     assert attention.sum(1).tolist() == [len(r) for r in rows]
     assert ids.shape == mask.shape
+
+
+def test_a_secret_whose_last_token_goes_on_has_candidates() -> None:
+    """A full stop, a quotation mark and a comma are one token: the truth has to be cut as it is in the whole text."""
+    streets = [f"{n} {street} St." for n in range(3, 40) for street in ("Mill", "High", "Abbey")]
+    texts = [f'{{"address": "{street}", "phone": "{n}"}}' for n, street in enumerate(streets)]
+    tokenizer = training.train_tokenizer(texts * 3, 500)
+    assert any(word.startswith('.",') for word in tokenizer.get_vocab())
+    model = training.new_model(tokenizer, width=32, layers=1, context=128, seed=0)
+    item = marked(texts[0], (streets[0], SpanKind.ADDRESS))
+    (found,) = encode(model, [item], rivals=lambda kind, value: streets[1:40])
+    (span,) = found.spans
+    assert len(span.candidates) == 39
