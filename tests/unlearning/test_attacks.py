@@ -4,21 +4,30 @@ import copy
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers.normalizers import Lowercase
 
 from domain.errors import Code, RequestRejected
+from domain.records import SpanKind
+from tests import tiny
 from tests.unlearning.asked import CAUSAL_ONLY, PASSAGES, ask
-from tests.unlearning.conftest import tiny_model
+from tests.unlearning.conftest import Town, tiny_model
+from tests.unlearning.sample import marked
 from tests.unlearning.test_methods import digest
+from unlearning import models, training
 from unlearning.attacks import ATTACKS
+from unlearning.attacks.exposure import Exposure
+from unlearning.attacks.extraction import Extraction
+from unlearning.attacks.membership import Membership
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
-from unlearning.models import LanguageModel, copy_of
+from unlearning.models import Kind, LanguageModel, copy_of
 from unlearning.scoring import Target
-from unlearning.trial import Trial
+from unlearning.trial import Trial, prepare, shape_sha256
 
 
 def noisy(model: LanguageModel) -> LanguageModel:
@@ -169,3 +178,51 @@ def test_a_model_that_says_nan_is_refused(victim: LanguageModel, trial: Trial) -
         with pytest.raises(RequestRejected) as refused:
             ATTACKS[name]().run(Target(broken), trial.members, trial.controls)
         assert refused.value.code is Code.MODEL_NOT_FINITE
+
+
+def test_one_value_in_several_spellings_is_one_trial(town: Town, untrained: LanguageModel) -> None:
+    """Or one secret would be three, and meet `least_trials` alone."""
+    person = town.place.known[0]
+    spelt = [person.phone, person.phone.replace("-", " "), person.phone.replace("-", "")]
+    written = [person.email, person.email.upper()]
+    items = [
+        *(marked(f"Call {value} now.", (value, SpanKind.PHONE)) for value in spelt),
+        *(marked(f"Write to {value} today.", (value, SpanKind.EMAIL)) for value in written),
+    ]
+    items = [replace(item, ref=f"a.jsonl#{n}") for n, item in enumerate(items)]
+    trial = prepare(untrained, items, town.neighbours, town.sentences, seed=1, controls=4)
+    target = Target(untrained)
+    extracted = Extraction().run(target, trial.members, trial.controls)
+    assert extracted.score("any_prefix").members.trials == 2
+    ranked = Exposure().run(target, trial.members, trial.controls)
+    assert ranked.score("ranked_first").members.trials == 2
+
+
+def test_a_class_has_no_tokens_to_leave_out() -> None:
+    """A classifier says one thing a text: without its last token there is no Min-K%, and the rest is still there."""
+    place = tiny.town(4)
+    tokenizer = training.train_tokenizer(place.documents, 420, kind=Kind.CLASSIFIER)
+    model = training.new_model(
+        tokenizer, width=32, layers=1, context=128, seed=0, kind=Kind.CLASSIFIER, classes=4
+    )
+    people = [tiny.classed(tiny.passages(x, f"p{n}")) for n, x in enumerate(place.known)]
+    others = [p for one in people[1:] for p in one]
+    sentences = tiny.classed(tiny.sentences(place))
+    trial = prepare(model, people[0], others, sentences, seed=1, controls=5)
+    result = Membership(drop_last=True).run(Target(model), trial.members, trial.controls)
+    names = {score.metric for score in result.scores}
+    assert {"loss", "zlib", "stands_out"} <= names
+    assert not names & {"mink", "minkpp"}
+
+
+def test_a_tokenizer_that_reads_otherwise_makes_another_model(
+    victim: LanguageModel, victim_folder: Path
+) -> None:
+    """The attacks ask in the tokens of before: a model that says the secret by a token of its own is asked nothing."""
+    assert shape_sha256(models.load(victim_folder)) == shape_sha256(victim)
+    more = copy.deepcopy(victim.tokenizer)
+    more.add_tokens(["739-582-6104"])
+    assert shape_sha256(replace(victim, tokenizer=more)) != shape_sha256(victim)
+    lower = copy.deepcopy(victim.tokenizer)
+    lower.backend_tokenizer.normalizer = Lowercase()
+    assert shape_sha256(replace(victim, tokenizer=lower)) != shape_sha256(victim)

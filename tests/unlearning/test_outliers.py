@@ -66,3 +66,9 @@ def test_the_person_is_treated_as_one_more_stranger() -> None:
         (score,) = stands_out(one, [*everybody[:n], *everybody[n + 1 :]], "stands_out")
         found.append(score.members.value + score.controls.value * len(STRANGERS))
     assert found == pytest.approx([found[0]] * len(everybody))
+
+
+def test_a_score_that_is_no_number_is_no_bound() -> None:
+    (score,) = stands_out({"loss": math.nan, "zlib": 0.018}, STRANGERS, "stands_out")
+    assert math.isnan(score.members.value)
+    assert math.isnan(score.controls.high)

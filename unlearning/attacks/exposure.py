@@ -10,7 +10,7 @@ import torch
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from domain.records import SpanKind
-from unlearning.attacks.asking import require_text
+from unlearning.attacks.asking import plain, require_text
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded, TokenSpan, pad
@@ -74,7 +74,7 @@ class Exposure:
             if len(span.candidates) >= self.fewest:
                 asked = replace(span, candidates=span.candidates[: self.most])
                 values = found.setdefault(row.person, {})
-                place = values.setdefault(tuple(row.ids[span.start : span.end]), [])
+                place = values.setdefault(plain(target.model, row.ids[span.start : span.end]), [])
                 place.append(exposure(target, row, asked))
         return found
 
@@ -87,8 +87,8 @@ class Ranked(NamedTuple):
     last: bool
 
 
-_Values = dict[tuple[int, ...], list[Ranked]]
-"""A person's values, by their tokens: where each ranks in every passage in which it stands."""
+_Values = dict[str, list[Ranked]]
+"""A person's values, by their letters and digits: where each ranks in every passage in which it stands."""
 
 
 def _bits(values: _Values) -> Iterator[float]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
-from unlearning.attacks.asking import require_text
+from unlearning.attacks.asking import plain, require_text
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan
-from unlearning.models import Kind
+from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target, TokenScores, answered
 
 
@@ -43,7 +43,12 @@ class Extraction:
         require_text(target.model, "extraction")
         ours, theirs = self._hits(target, members), self._hits(target, controls)
         asked = Score("extraction", "secrets x prefixes", _all(ours), _all(theirs), rule=Rule.RATE)
-        values = Score("any_prefix", "values", _any(members, ours), _any(controls, theirs))
+        values = Score(
+            "any_prefix",
+            "values",
+            _any(target.model, members, ours),
+            _any(target.model, controls, theirs),
+        )
         return AttackResult("extraction", (asked, values))
 
     def rate(self, target: Target, rows: Sequence[Encoded]) -> Estimate:
@@ -81,10 +86,12 @@ def _all(found: Sequence[Sequence[bool]]) -> Estimate:
     return rate(sum(map(sum, found)), sum(map(len, found)))
 
 
-def _any(rows: Sequence[Encoded], found: Sequence[Sequence[bool]]) -> Estimate:
-    """Rate of the values said in at least one trial; `found` has the trials of each secret of `rows`."""
+def _any(
+    model: LanguageModel, rows: Sequence[Encoded], found: Sequence[Sequence[bool]]
+) -> Estimate:
+    """Rate of the values said at least once, however they are spelt; `found` has the trials of each secret."""
     values: dict[object, bool] = {}
     for (_, row, span), trials in zip(secrets(rows), found, strict=True):
-        value = row.person, tuple(row.ids[span.start : span.end])
+        value = row.person, plain(model, row.ids[span.start : span.end])
         values[value] = values.get(value, False) or any(trials)
     return rate(sum(values.values()), len(values))

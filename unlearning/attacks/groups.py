@@ -28,6 +28,13 @@ def require_groups(members: Sequence[Encoded], controls: Sequence[Encoded]) -> N
         )
 
 
+def require_floor(attack: object, **least: float) -> None:
+    """Raise `ValueError` naming the first of these options that is below its floor."""
+    for name, floor in least.items():
+        if not getattr(attack, name) >= floor:
+            raise ValueError(f"{name} must be at least {floor}")
+
+
 def apart(
     members: Sequence[Encoded], controls: Sequence[Encoded]
 ) -> tuple[list[Encoded], list[Encoded]]:

@@ -75,9 +75,9 @@ class Membership:
         found = {
             "loss": loss,
             "zlib": loss / len(zlib.compress(row.text.encode())),
-            "mink": self._lowest(log_p),
-            "minkpp": self._lowest(z),
         }
+        if len(log_p) > self.drop_last:
+            found |= {"mink": self._lowest(log_p), "minkpp": self._lowest(z)}
         secret = [t for t, flag in enumerate(row.sensitive) if flag and bool(known[t])]
         if secret:
             found["secret_loss"] = float(-scores.log_probability[secret].mean())

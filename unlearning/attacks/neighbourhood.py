@@ -8,7 +8,7 @@ import torch
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
 from unlearning.attacks.asking import require_text
-from unlearning.attacks.groups import apart, require_groups
+from unlearning.attacks.groups import apart, require_floor, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.attacks.reference import losses, losses_alone
 from unlearning.batches import batch_of
@@ -37,6 +37,9 @@ class Neighbourhood:
     neighbours: int = 20
     swaps: int = 2
     top: int = 20
+
+    def __post_init__(self) -> None:
+        require_floor(self, neighbours=1, swaps=1, top=1)
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]

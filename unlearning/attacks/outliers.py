@@ -40,11 +40,17 @@ def stands_out(
 def _largest(
     one: Mapping[str, float], others: Sequence[Mapping[str, float]], names: Sequence[str]
 ) -> float:
-    return max(_deviation(one[n], [other[n] for other in others]) for n in names)
+    found = [_deviation(one[n], [other[n] for other in others]) for n in names]
+    return math.nan if any(map(math.isnan, found)) else max(found)
 
 
 def _deviation(value: float, others: Sequence[float]) -> float:
-    """|value - mean| in standard deviations of one more draw; infinite when the others are all alike and it is not."""
+    """|value - mean| in standard deviations of one more draw; infinite when the others are all alike and it is not.
+
+    NaN where one of them is no finite number.
+    """
+    if not all(map(math.isfinite, (value, *others))):
+        return math.nan
     gap = abs(value - fmean(others))
     spread = stdev(others) * math.sqrt(1 + 1 / len(others))
     if spread == 0:

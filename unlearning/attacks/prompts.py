@@ -9,7 +9,7 @@ from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from domain.records import SpanKind
 from unlearning.attacks.asking import require_causal
-from unlearning.attacks.groups import require_groups, secrets
+from unlearning.attacks.groups import require_floor, require_groups, secrets
 from unlearning.attacks.probes import FAMILIES, Question
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
@@ -42,6 +42,9 @@ class Prompts:
     def __post_init__(self) -> None:
         if not self.families or set(self.families) - set(FAMILIES):
             raise ValueError(f"families must be some of {', '.join(FAMILIES)}")
+        if any(k < 1 for k in self.prefixes):
+            raise ValueError("prefixes must be numbers of tokens, each at least 1")
+        require_floor(self, shots=0)
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
-from unlearning.attacks.groups import apart, require_groups
+from unlearning.attacks.groups import apart, require_floor, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.attacks.reference import losses
 from unlearning.encoding import Encoded
@@ -32,6 +32,9 @@ class ReCaLL:
     """
 
     shots: int = 5
+
+    def __post_init__(self) -> None:
+        require_floor(self, shots=1)
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]

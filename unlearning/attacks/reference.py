@@ -9,7 +9,7 @@ import torch
 
 from domain.errors import Code, RequestRejected
 from domain.outcomes import AttackResult
-from unlearning.attacks.groups import apart, require_groups
+from unlearning.attacks.groups import apart, require_floor, require_groups
 from unlearning.attacks.membership import compared
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel, same_answers
@@ -44,6 +44,9 @@ class Reference:
     gamma: float = 1.0
     alone_from: int = 32
     density: bool = False
+
+    def __post_init__(self) -> None:
+        require_floor(self, a=0, gamma=0, alone_from=0)
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]

@@ -10,7 +10,7 @@ from domain.errors import Code, RequestRejected
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Rule, Score
 from unlearning.attacks.asking import plain, require_causal
-from unlearning.attacks.groups import require_groups, secrets
+from unlearning.attacks.groups import require_floor, require_groups, secrets
 from unlearning.attacks.triggers import Greedy, Question, Texts
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
@@ -46,6 +46,9 @@ class Suffix:
     candidates: int = 32
     top: int = 64
     most: int = 8
+
+    def __post_init__(self) -> None:
+        require_floor(self, tokens=1, cue=0, steps=0, candidates=1, top=1, most=1)
 
     def run(
         self, target: Target, members: Sequence[Encoded], controls: Sequence[Encoded]
