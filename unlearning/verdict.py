@@ -236,7 +236,7 @@ def _trials(before: Assessment, after: Assessment, thresholds: Thresholds) -> Ch
 
 
 def _same_model(before: Assessment, after: Assessment) -> Check | None:
-    """FAIL when weights have other names or shapes, or the tokenizer is another: then it is another model that forgot."""
+    """FAIL when weights have other names or shapes, or the tokenizer is another: then another model forgot."""
     if before.shape_sha256 == after.shape_sha256:
         return None
     return Check("same_model", Outcome.FAIL, math.nan, math.nan, "another_model")
