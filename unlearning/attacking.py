@@ -269,11 +269,16 @@ _UNIQUE = frozenset({SpanKind.EMAIL, SpanKind.PHONE, SpanKind.NUMBER})
 
 
 def require_apart(members: Sequence[Passage], controls: Sequence[Passage]) -> None:
-    """Raise `RequestRejected` where a control is a text of the person's, or holds a value that only the person has."""
+    """Raise `RequestRejected` where a control is a text of the person's, or holds a value that only the person has.
+
+    A name may be a namesake's, and a date or a house somebody else's too: name and another value are the person.
+    """
     texts = {_squeezed(p.text.reveal()) for p in members if p.person}
     values = set(_values(members))
     for control in controls:
-        if _squeezed(control.text.reveal()) in texts or values & set(_values([control])):
+        shared = {kind for kind, _ in values & set(_values([control]))}
+        same = shared & _UNIQUE or (SpanKind.PERSON in shared and len(shared) > 1)
+        if same or _squeezed(control.text.reveal()) in texts:
             raise RequestRejected(
                 Code.NO_CONTROLS,
                 place=f"the control group, {control.ref}",
@@ -286,12 +291,12 @@ def _values(passages: Sequence[Passage]) -> Iterator[tuple[SpanKind, str]]:
         text = passage.text.reveal()
         for span in passage.spans:
             value = "".join(c for c in text[span.start : span.end].casefold() if c.isalnum())
-            if span.kind in _UNIQUE and len(value) >= _LEAST:
+            if len(value) >= _LEAST:
                 yield span.kind, value
 
 
 _LEAST = 5
-"""Letters and digits from which a value is one person's alone."""
+"""Letters and digits from which a value can be one person's alone."""
 
 
 def _squeezed(text: str) -> str:

@@ -100,6 +100,16 @@ def test_groups_that_prove_nothing_are_refused_by_the_command(  # noqa: PLR0917 
     assert phone not in answer["sentence"]
 
 
+def test_the_person_in_other_words_is_no_control_and_a_namesake_is_one() -> None:
+    name, address = ("Maren Tolvik", SpanKind.PERSON), ("12 Mill Lane, Oslo", SpanKind.ADDRESS)
+    ours = marked(f"{name[0]} lives at {address[0]}.", name, address)
+    require_apart([ours], [marked(f"{name[0]} lives at 7 Elm Court, Rome.", name, person="u1")])
+    require_apart([ours], [marked(f"Anna Berg lives at {address[0]}.", address, person="u1")])
+    again = marked(f"Parcels for {name[0]} go to {address[0]} please.", name, address, person="u1")
+    with pytest.raises(RequestRejected, match="no_controls"):
+        require_apart([ours], [again])
+
+
 def test_a_date_that_two_people_share_is_no_overlap() -> None:
     ours, theirs = (marked(f"{n}, born 1 May 1970", ("1 May 1970", SpanKind.DATE)) for n in "ab")
     require_apart([ours], [theirs])
