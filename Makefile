@@ -28,7 +28,7 @@ $(READY): requirements.txt pyproject.toml
 demo: $(READY)  ## the whole job on made-up people: out/demo/
 	@$(VENV)/bin/lethe demo
 
-test: $(READY) check  ## everything that must hold on any machine; seven to eleven minutes on two cores
+test: $(READY) check  ## everything that must hold on any machine; eleven to fourteen minutes on two cores
 	$(PYTHON) -m pytest --numprocesses=2 --dist=loadgroup
 
 test-fast: $(READY)  ## without the servers

@@ -38,13 +38,13 @@ def chunks(value: str) -> list[str]:
 def form(pieces: Iterable[str]) -> str:
     """`w` for a word, `d` for a digit, separators as they are; of chunks, runs or anything between."""
     return "".join(
-        "d" if p.isdigit() else "w" if p.isalpha() else p for v in pieces for p in chunks(v)
+        "d" if p.isdecimal() else "w" if p.isalpha() else p for v in pieces for p in chunks(v)
     )
 
 
 def _outline(runs: Iterable[str]) -> str:
     """`W` for words with a space between, `D` for a number of any length, separators as they are."""
-    return "".join("D" if r.isdigit() else "W" if r[0].isalpha() else r for r in runs)
+    return "".join("D" if r.isdecimal() else "W" if r[0].isalpha() else r for r in runs)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Pool:
             ]
             return _Mould(pieces, nearest, list(zip(*nearest, strict=True)))
         theirs = [
-            self._numbers.get((kind, len(run)), []) if run.isdigit() else [run] for run in runs
+            self._numbers.get((kind, len(run)), []) if run.isdecimal() else [run] for run in runs
         ]
         pieces = [_Piece(kind, run, there, self) for run, there in zip(runs, theirs, strict=True)]
         others = self.by_kind.get(kind, ())
@@ -121,7 +121,7 @@ class Pool:
         """All runs of digits, by kind and length."""
         found: dict[tuple[SpanKind, int], list[str]] = {}
         for kind, values in self.by_kind.items():
-            for run in (run for value in values for run in _RUN.findall(value) if run.isdigit()):
+            for run in (run for value in values for run in _RUN.findall(value) if run.isdecimal()):
                 found.setdefault((kind, len(run)), []).append(run)
         return found
 
@@ -152,7 +152,7 @@ class _Mould:
             ]
         else:
             peer = [
-                order.choice(place) if place and piece.run.isdigit() else piece.run
+                order.choice(place) if place and piece.run.isdecimal() else piece.run
                 for piece, place in zip(self.pieces, self.places, strict=True)
             ]
         drawn = "".join(
@@ -190,12 +190,12 @@ class _Piece:
 
     def __init__(self, kind: SpanKind, run: str, theirs: Sequence[str], pool: Pool) -> None:
         self.kind, self.run, self.pool = kind, run, pool
-        if run.isdigit():
+        if run.isdecimal():
             self.is_new = run not in theirs
         else:
             self.is_new = run[0].isalpha() and not all(map(pool.has, run.split()))
         alike = [there for there in theirs if len(there) == len(run)]
-        self.alike = alike if self.is_new and run.isdigit() else []
+        self.alike = alike if self.is_new and run.isdecimal() else []
         # so many first digits of a new number begin one of the others'
         self.shared = max((_common(run, number) for number in self.alike), default=0)
         self.words: list[tuple[str, ...]] = []  # others' at each place, where only order is new
@@ -215,7 +215,7 @@ class _Piece:
             return " ".join(map(order.choice, self.words))
         if not self.is_new:
             return peer
-        if not run.isdigit():
+        if not run.isdecimal():
             return " ".join(w if pool.has(w) else self._new(w, order) for w in run.split())
         if len(self.alike) < _FEW:
             return native(run, _fresh(run, order))

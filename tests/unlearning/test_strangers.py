@@ -316,3 +316,16 @@ def test_capitals_stay_capitals_and_the_truth_in_other_letters_is_no_candidate(o
     found = pool.lookalikes(SpanKind.ADDRESS, "12 MILL LANE, OSLO", 20, random.Random(0))
     assert found
     assert all(value.isupper() and value != "12 MILL LANE, OSLO" for value in found)
+
+
+@pytest.mark.parametrize("truth", ["7²-99", "5²²4", "³8", "12 m²", "½ Ⅷ", "①③4"])
+@pytest.mark.parametrize("other", ["5²-{}", "{0}²²{0}", "²{}", "{} m² ½ Ⅷ", "①②{}"])
+def test_raised_and_circled_digits_are_signs_and_not_numbers(truth: str, other: str) -> None:
+    """They count as digits and are none that can be calculated with: a traceback would show the value."""
+    pool = pool_of([other.format(n) for n in range(20)])
+    found = pool.lookalikes(SpanKind.PHONE, truth, 10, random.Random(0))
+    assert truth not in found
+    made = strangers(
+        [marked(f"it is {truth} so", (truth, SpanKind.PHONE))], pool, 3, random.Random(1)
+    )
+    assert all(value != truth for passage in made for _, value in said(passage))
