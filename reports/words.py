@@ -108,6 +108,10 @@ METRICS = MappingProxyType(
             "Secrets that are the last choice",
             "How many it finds less likely than all others: pushed so far down, they are found as easily.",
         ),
+        "ranked": (
+            "Secrets that could be ranked",
+            "Those with others of their form to be ranked among. What is said of ranks covers no more.",
+        ),
         "el_10": (
             "Ten-token pieces reproduced",
             "EL10: share of the text's ten-token pieces that the model continues by itself.",

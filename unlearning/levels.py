@@ -9,7 +9,7 @@ import torch
 from domain.errors import Code, UnlearningFailed
 from domain.records import SpanKind
 from unlearning.corpus import Corpus
-from unlearning.encoding import Encoded, sensitive_mask
+from unlearning.encoding import Encoded, TokenSpan, sensitive_mask
 from unlearning.losses import masked_mean
 from unlearning.models import LanguageModel
 from unlearning.retaining import nameless
@@ -64,6 +64,10 @@ class Levels:
             [self._levels.get(r.key, torch.zeros(len(r))) for r in rows], batch_first=True
         )
         return padded[:, shift:].to(device)
+
+    def within(self, row: Encoded, span: TokenSpan) -> torch.Tensor:
+        """(L,) levels of one secret's tokens."""
+        return self._levels[row.key][span.start : span.end]
 
     def over(self, rows: Sequence[Encoded]) -> float:
         """Mean level of the sensitive tokens of some of the person's passages, nats."""

@@ -51,8 +51,8 @@ def _outline(runs: Iterable[str]) -> str:
 class Pool:
     """Other people's values, by kind. Personal data: lives as long as the run."""
 
-    by_kind: Mapping[SpanKind, Sequence[str]] = field(default_factory=dict)
-    made_up: MadeUp = field(default_factory=MadeUp)
+    by_kind: Mapping[SpanKind, Sequence[str]] = field(default_factory=dict, repr=False)
+    made_up: MadeUp = field(default_factory=MadeUp, repr=False)
 
     @classmethod
     def of(
@@ -126,7 +126,7 @@ class Pool:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Mould:
     """What lookalikes of one value are made of.
 

@@ -48,6 +48,8 @@ from unlearning.tuning import Knobs, tuning
         ("selective_ascent", "retain", -1.0),
         ("selective_ascent", "rehearsal", float("nan")),
         ("selective_ascent", "cap_share", -0.1),
+        ("selective_ascent", "look", -1),
+        ("anchor_distillation", "look", -1),
         ("grad_diff", "forget_weight", -1.0),
         ("npo", "retain_weight", float("nan")),
         ("loo_ensemble", "clean", -1.0),

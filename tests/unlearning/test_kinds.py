@@ -22,13 +22,13 @@ from tests.unlearning.sample import marked
 from tests.unlearning.test_methods import KNOBS, digest
 from unlearning import models, training
 from unlearning.attacks import ATTACKS
-from unlearning.attacks.exposure import log_probabilities
 from unlearning.batches import batch_of
 from unlearning.encoding import encode
 from unlearning.fine_tuning import fine_tuned
 from unlearning.losses import masked_mean, token_nll
 from unlearning.methods import METHODS
 from unlearning.models import Kind, LanguageModel
+from unlearning.ranking import log_probabilities
 from unlearning.rehearsal import rehearse
 from unlearning.scoring import Target
 from unlearning.trial import Trial, assess, prepare
@@ -298,7 +298,7 @@ def test_candidates_are_ranked_by_the_probability_of_the_whole_value(case: Case)
     model, trial = case("t5")
     row = next(row for row in trial.members if row.spans and row.spans[0].candidates)
     span = row.spans[0]
-    found = log_probabilities(Target(model), row, span)
+    found = log_probabilities(model, row, span)
     values = [row.ids[span.start : span.end], *span.candidates]
     for value, log_p in zip(values, found, strict=True):
         ids = (*row.ids[: span.start], *value)

@@ -59,6 +59,6 @@ def test_less_comes_back_by_relearning_than_after_plain_capped_ascent(
 
     plain = SelectiveAscent(**knobs).unlearn(victim, trial.corpus).model
     ours = RelearningAscent(**knobs).unlearn(victim, trial.corpus)
-    assert after_relearning(ours.model) > after_relearning(plain) + 1
+    assert after_relearning(ours.model) > after_relearning(plain) + 0.5
     last = ours.trace.steps[-1]
     assert last["relearnt_nll"] < last["secret_nll"]

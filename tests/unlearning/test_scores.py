@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from domain.outcomes import Rule
 from tests.unlearning.conftest import tiny_model
 from tests.unlearning.sample import row
 from tests.unlearning.stub import END, VOCABULARY, of_table
-from unlearning.attacks.exposure import Exposure, exposure, log_probabilities
+from unlearning.attacks.exposure import Exposure, exposure
 from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.membership import Membership
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel
+from unlearning.ranking import log_probabilities
 from unlearning.scoring import Target, answered
 from unlearning.trial import Trial, perplexity
 
@@ -75,7 +77,7 @@ def test_exposure_by_cache_equals_exposure_by_brute_force(
             log_p = brute_force(model, ids)
             total = sum(float(log_p[t - 1, ids[t]]) for t in range(5, 5 + len(value)))
         by_hand.append(total)
-    found = log_probabilities(Target(model), asked, span)
+    found = log_probabilities(model, asked, span)
     assert found == pytest.approx(by_hand, abs=1e-4)
     rank = 1 + sum(other >= by_hand[0] for other in by_hand[1:])
     ranked = exposure(Target(model), asked, span)
@@ -93,7 +95,7 @@ def test_exposure_on_the_victim_equals_brute_force(victim: LanguageModel, trial:
         ids = (*asked.ids[: span.start], *value)
         log_p = brute_force(victim, ids)
         by_hand.append(sum(float(log_p[t - 1, ids[t]]) for t in range(span.start, len(ids))))
-    assert log_probabilities(Target(victim), asked, span) == pytest.approx(by_hand, abs=1e-4)
+    assert log_probabilities(victim, asked, span) == pytest.approx(by_hand, abs=1e-4)
 
 
 def test_a_tie_ranks_before_the_truth_and_a_truth_that_is_no_number_ranks_first() -> None:
@@ -120,6 +122,27 @@ def test_a_value_in_several_passages_is_counted_once(victim: LanguageModel, tria
     assert said.score("any_prefix").members.value == 1.0
 
 
+def test_values_that_cannot_be_ranked_are_counted(victim: LanguageModel, trial: Trial) -> None:
+    """One without others of its form, in every passage, and one at the very start of a text."""
+    whole = Exposure().run(Target(victim), trial.members, trial.controls).score("ranked")
+    every = whole.members.trials
+    assert (whole.members.hits, whole.rule) == (every, Rule.SHOWN)
+    assert whole.controls.hits == whole.controls.trials > every
+    single = next(s for s in trial.members[0].spans if trial.members[0].asks(s))
+    value = trial.members[0].ids[single.start : single.end]
+
+    def without(row: Encoded) -> Encoded:
+        made = (
+            replace(s, candidates=()) if row.ids[s.start : s.end] == value else s for s in row.spans
+        )
+        return replace(row, spans=tuple(made))
+
+    start = row([91, 92, 93], (0, 2))
+    asked = [*map(without, trial.members), start]
+    left = Exposure().run(Target(victim), asked, trial.controls).score("ranked").members
+    assert (left.hits, left.trials) == (every - 1, every + 1)
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "bert"])
 def test_candidates_that_do_not_fit_into_the_context_are_asked_with_less_text(
     kind: str, untrained: LanguageModel
@@ -128,7 +151,7 @@ def test_candidates_that_do_not_fit_into_the_context_are_asked_with_less_text(
     full = model.context
     span = TokenSpan(full - 4, full - 1, row([0], (0, 1)).spans[0].kind, (tuple(range(40, 52)),))
     asked = replace(row(range(20, 20 + full), (full - 4, full - 1)), spans=(span,))
-    found = log_probabilities(Target(model), asked, span)
+    found = log_probabilities(model, asked, span)
     assert all(math.isfinite(value) for value in found)
 
 

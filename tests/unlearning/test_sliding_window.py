@@ -14,9 +14,9 @@ from transformers import (
 )
 
 from unlearning import training
-from unlearning.attacks.exposure import _continued
 from unlearning.generation import continuations
 from unlearning.models import Kind, LanguageModel
+from unlearning.ranking import _continued
 
 SHAPE = {
     "hidden_size": 32,

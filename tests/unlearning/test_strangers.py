@@ -329,3 +329,12 @@ def test_raised_and_circled_digits_are_signs_and_not_numbers(truth: str, other: 
         [marked(f"it is {truth} so", (truth, SpanKind.PHONE))], pool, 3, random.Random(1)
     )
     assert all(value != truth for passage in made for _, value in said(passage))
+
+
+def test_a_pool_in_a_traceback_or_a_log_shows_no_value(town: Town) -> None:
+    pool = Pool.of(town.neighbours)
+    values = [value for kind in pool.by_kind for value in pool.by_kind[kind]]
+    assert values
+    drawn = pool._mould(SpanKind.PHONE, pool.by_kind[SpanKind.PHONE][0])
+    for shown in (repr(pool), repr(drawn), repr(list(drawn.pieces))):
+        assert not any(value in shown for value in values)

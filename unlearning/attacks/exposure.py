@@ -5,19 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
-
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
 from domain.records import SpanKind
 from unlearning.attacks.asking import plain, require_text
 from unlearning.attacks.groups import require_groups, secrets
-from unlearning.batches import batch_of
-from unlearning.encoding import Encoded, TokenSpan, pad
-from unlearning.generation import repeated, shared_cache
-from unlearning.losses import token_nll
-from unlearning.models import Kind, LanguageModel, tokens_per_batch
-from unlearning.scoring import Target, masked_log_probability
+from unlearning.encoding import Encoded, TokenSpan
+from unlearning.ranking import log_probabilities
+from unlearning.scoring import Target
 from unlearning.statistics import group_range, mean
 
 
@@ -31,7 +26,8 @@ class Exposure:
     `exposure` is the mean over a person's secrets; the controls' upper bound is the end of their range, beyond which
     one stranger in twenty lies. `ranked_first` is the rate of values that are the model's first choice of all in some
     passage, `ranked_last` of those that are its last: whoever knows what ascent leaves behind picks them as easily. One
-    value is one trial however many passages it stands in, since it ranks alike in all of them.
+    value is one trial however many passages it stands in, since it ranks alike in all of them. `ranked` is shown: how
+    many of the values had enough others of their form, and text before them, to be ranked at all.
 
     Attributes:
         fewest: secrets with fewer candidates than this are not ranked.
@@ -66,7 +62,8 @@ class Exposure:
             for end in ("first", "last")
         ]
         bits = Score("exposure", "bits", mine, group_range(means, self.tail), rule=Rule.RANGE)
-        return AttackResult("exposure", (bits, *ends))
+        of_all = (_ranked(target, members, ours), _ranked(target, controls, theirs))
+        return AttackResult("exposure", (bits, *ends, Score("ranked", "values", *of_all)))
 
     def _people(self, target: Target, rows: Sequence[Encoded]) -> dict[str, "_Values"]:
         found: dict[str, _Values] = {}
@@ -105,88 +102,20 @@ def _at(people: Mapping[str, _Values], end: str) -> Estimate:
     return rate(sum(found), len(found))
 
 
+def _ranked(target: Target, rows: Sequence[Encoded], people: Mapping[str, _Values]) -> Estimate:
+    """Rate of the values that were ranked in some passage, of all."""
+    every = {
+        (row.person, plain(target.model, row.ids[span.start : span.end]))
+        for row in rows
+        for span in row.spans
+        if span.kind is not SpanKind.PERSON
+    }
+    return rate(sum(map(len, people.values())), len(every))
+
+
 def exposure(target: Target, row: Encoded, span: TokenSpan) -> Ranked:
     """Rank of one secret among its candidates; its bits are log2(candidates + 1) - log2(rank)."""
-    truth, *others = log_probabilities(target, row, span)
+    truth, *others = log_probabilities(target.model, row, span)
     rank = 1 if math.isnan(truth) else 1 + sum(other >= truth for other in others)
     bits = math.log2(len(others) + 1) - math.log2(rank)
     return Ranked(bits, rank == 1, all(other > truth for other in others))
-
-
-@torch.no_grad()
-def log_probabilities(target: Target, row: Encoded, span: TokenSpan) -> list[float]:
-    """log p of the true secret and of each candidate in its place, in nats, the truth first.
-
-    Where the longest of them would not fit into the context, all are asked for with as much less text around them.
-    """
-    values = [row.ids[span.start : span.end], *span.candidates]
-    longest, model = max(len(v) for v in values), target.model
-    if model.kind in {Kind.SEQ2SEQ, Kind.CLASSIFIER}:
-        return _answered(model, row, span, values)
-    if model.masked:
-        before, after = _around(row.ids, span, model.context - longest)
-        swapped = [_swapped(before, value, after, span.kind) for value in values]
-        return [masked_log_probability(model, r, r.spans[0]) for r in swapped]
-    before = row.ids[: span.start][max(0, span.start + longest - model.context) :]
-    return _continued(model, before, values)
-
-
-def _continued(
-    model: LanguageModel, before: Sequence[int], values: Sequence[Sequence[int]]
-) -> list[float]:
-    """log p of each value after `before`, which is read once."""
-    cache, logits = shared_cache(model, before)
-    first = logits[-1].log_softmax(-1)  # (V,)
-    step, found = max(1, tokens_per_batch(model) // max(len(v) for v in values)), []
-    for at in range(0, len(values), step):
-        chunk = values[at : at + step]
-        ids, mask = pad(chunk, 0, model.device)  # (C, L)
-        total = first[ids[:, 0]]
-        if ids.shape[1] > 1:
-            seen = mask.new_ones(len(chunk), len(before))
-            with model.autocast():
-                output = model.network(
-                    input_ids=ids[:, :-1],
-                    attention_mask=torch.cat([seen, mask[:, :-1]], dim=1),
-                    past_key_values=repeated(cache, len(chunk), len(before)),
-                    use_cache=True,
-                )
-            log_p = output.logits.float().log_softmax(-1)
-            rest = log_p.gather(-1, ids[:, 1:, None]).squeeze(-1)
-            total = total + (rest * mask[:, 1:]).sum(-1)
-        found += total.tolist()
-    return found
-
-
-def _answered(
-    model: LanguageModel, row: Encoded, span: TokenSpan, values: Sequence[Sequence[int]]
-) -> list[float]:
-    """log p of each value, or class, after the answer up to the span, the source read."""
-    longest = max(len(v) for v in values)
-    before = row.ids[: span.start][max(0, span.start + longest - model.context) :]
-    rows = [
-        replace(row, ids=(*before, *v), sensitive=(False,) * len(before) + (True,) * len(v))
-        for v in values
-    ]
-    step, found = max(1, tokens_per_batch(model) // (len(row.source) + len(before) + longest)), []
-    for at in range(0, len(rows), step):
-        batch = batch_of(model, rows[at : at + step], torch.Generator())
-        nll = token_nll(batch.logits(model), batch.labels)
-        found += (-(nll * batch.secret).sum(-1)).tolist()
-    return found
-
-
-def _swapped(
-    before: Sequence[int], value: Sequence[int], after: Sequence[int], kind: SpanKind
-) -> Encoded:
-    ids = (*before, *value, *after)
-    span = TokenSpan(len(before), len(before) + len(value), kind)
-    return Encoded(ids, tuple(False for _ in ids), (span,), "", "")
-
-
-def _around(ids: Sequence[int], span: TokenSpan, room: int) -> tuple[Sequence[int], Sequence[int]]:
-    """The tokens before and after a span, cut at the far ends to at most `room` in all."""
-    before, after = ids[: span.start], ids[span.end :]
-    excess = max(0, len(before) + len(after) - room)
-    back = min(excess, max(0, len(after) - room // 2))
-    return before[excess - back :], after[: len(after) - back]

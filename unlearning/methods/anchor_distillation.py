@@ -5,8 +5,8 @@ counterparts of what is to be forgotten. The anchor here is one made-up person w
 replaced, so that the labels in the place of a secret do not depend on the true one's own first characters. One anchor
 and not the mean of several: a mean is smoother than any model, and a person about whom the model hedges is told from
 strangers, about whom it is sure and wrong. Labels alone end short of that: a soft label bounds what is likely, hardly
-how unlikely the rest is. A capped ascent on the same tokens, towards the strangers' level, makes up for it, and the
-labels are the floor that plain ascent lacks.
+how unlikely the rest is. An ascent on the same tokens makes up for it, to where the secret ranks in the middle of
+strangers' values and no further (`unlearning.goals`), and the labels are the floor that plain ascent lacks.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,10 @@ from unlearning.batches import Batch, batch_of, endless
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
+from unlearning.goals import Goals
 from unlearning.hearing import Heard, Hearing
 from unlearning.levels import Levels
-from unlearning.losses import capped_ascent, masked_mean, mixture_nll, token_nll
+from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.models import LanguageModel
 from unlearning.tuning import ForgetLoss, require_knob, require_least, tune
 from unlearning.unlearned import Unlearned, seeded
@@ -33,13 +34,16 @@ class AnchorDistillation(Hearing):
     """Distil one stranger's predictions into the places of the person's name and secrets.
 
     The forget term is, as means over those tokens, anchor * KL(original model on the anchor's passage || model on the
-    person's) + max(0, cap - nll); neighbours and rehearsal hold the rest. The paper's reinforced model is there
-    (`reinforce`, `alpha`) and off: it exaggerates what the person's text predicts, which on secrets known by heart is
-    saturated. The paper's own form is anchor 1, cap_share 0, alpha 5.
+    person's) + how far each secret is from its goal; neighbours and rehearsal hold the rest. The paper's reinforced
+    model is there (`reinforce`, `alpha`) and off: it exaggerates what the person's text predicts, which on secrets
+    known by heart is saturated. The paper's own form is anchor 1, cap_share 0, look 0, alpha 5.
 
     Attributes:
         anchor: weight of the labels.
-        cap_share: each token's cap, as a share of the level of strangers' tokens (`unlearning.levels`).
+        look: steps from one look at where a secret ranks among strangers' values to the next, and its goal from there;
+            0: nobody looks.
+        cap_share: the cap of each token of a name, and of a secret that has no such goal, as a share of the level of
+            strangers' tokens (`unlearning.levels`).
         name_share: how many times further the name's tokens may go: they are the least likely ones of a stranger's
             text, by which Min-K% tells the person from strangers.
         reinforce: Adam steps of training on the person's passages that make the reinforced model; 0: there is none.
@@ -52,8 +56,11 @@ class AnchorDistillation(Hearing):
     anchor: float = 0.3
     cap_share: float = 0.8
     name_share: float = 1.5
+    look: int = 4
+    steps: int = 100
     retain: float = 10.0
     rehearsal: float = 10.0
+    cooldown: float = 0.5
     reinforce: int = 0
     alpha: float = 5.0
     fictitious: bool = True
@@ -61,7 +68,9 @@ class AnchorDistillation(Hearing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, anchor=0, cap_share=0, name_share=0, reinforce=0, alpha=0, near=0)
+        require_least(
+            self, anchor=0, cap_share=0, name_share=0, reinforce=0, alpha=0, near=0, look=0
+        )
         require_knob(
             fits=self.fictitious or self.reinforce > 0,
             name="fictitious",
@@ -75,6 +84,7 @@ class AnchorDistillation(Hearing):
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
         ) -> tuple[torch.Tensor, dict[str, float]]:
+            pull.goals.turn(after)
             batch = batch_of(after, rows, generator)
             return pull.loss(rows, batch, batch.logits(after))
 
@@ -95,7 +105,7 @@ class AnchorDistillation(Hearing):
         with model.evaluating():
             anchors = Anchors(model, corpus, self._generic(model, corpus))
             levels = Levels(model, corpus, self.name_share)
-        return Pull(anchors, levels, self.anchor, self.cap_share, heard)
+        return Pull(anchors, Goals(corpus, levels, self.cap_share, self.look), self.anchor, heard)
 
     def reached(self, terms: Mapping[str, float]) -> bool:
         """The stop rule."""
@@ -114,15 +124,14 @@ class Pull:
     """Towards what a stranger's passage predicts, and as far from the secret as a stranger's is unlikely.
 
     Attributes:
-        anchors, levels: of this person.
-        anchor, cap_share: as in `AnchorDistillation`.
+        anchors, goals: of this person.
+        anchor: as in `AnchorDistillation`.
         heard: the person's passages, in all forms in which they are to be forgotten.
     """
 
     anchors: Anchors
-    levels: Levels
+    goals: Goals
     anchor: float
-    cap_share: float
     heard: Heard
 
     @property
@@ -134,10 +143,6 @@ class Pull:
             "transplants": float(self.heard.transplants),
         }
 
-    def cap(self, rows: list[Encoded], batch: Batch) -> torch.Tensor:
-        """(B, P) nats at which the ascent of each token ends."""
-        return self.cap_share * self.levels.of(rows, batch.shift, batch.labels.device)
-
     def loss(
         self, rows: list[Encoded], batch: Batch, logits: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, float]]:
@@ -145,9 +150,9 @@ class Pull:
         nll = token_nll(logits, batch.labels)
         labels = self.anchors.of(rows, batch.shift, logits.device)
         gap = mixture_nll(labels, logits, batch.secret)
-        short = capped_ascent(nll, batch.secret, self.cap(rows, batch))
-        return self.anchor * gap + short, {
+        aim, terms = self.goals.loss(rows, batch, nll)
+        return self.anchor * gap + aim, {
             "secret_nll": float(masked_mean(nll.detach(), batch.secret)),
             "anchor_kl": float(gap.detach()),
-            "short_of_cap": float(short.detach()),
+            **terms,
         }

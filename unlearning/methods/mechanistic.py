@@ -94,6 +94,7 @@ class Mechanistic(AnchorDistillation):
         ) -> tuple[torch.Tensor, dict[str, float]]:
             if self.loss != "anchor":
                 rows = [asked[row.key] for row in rows]
+            pull.goals.turn(after)
             batch = batch_of(after, rows, generator)
             return term(rows, batch, batch.logits(after))
 

@@ -19,7 +19,7 @@ from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.fine_tuning import fine_tuned
-from unlearning.losses import capped_ascent, masked_mean, token_nll
+from unlearning.losses import masked_mean, token_nll
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.models import LanguageModel
 from unlearning.tuning import require_least
@@ -28,14 +28,14 @@ from unlearning.unlearned import Unlearned
 
 @dataclass(frozen=True, kw_only=True)
 class RelearningAscent(AnchorDistillation):
-    """`AnchorDistillation` with a second term, capped ascent at the weights after a simulated relearning.
+    """`AnchorDistillation` with a second term, the same goals at the weights after a simulated relearning.
 
     The second term alone overshoots: secrets end far less likely than a stranger's, which gives the person away. With
     the labels at the present weights they end near it (measured by `make methods`). Rehearsal takes more samples than
     elsewhere, because twice the push takes more people along who are in no list.
 
     Attributes:
-        cap_share: each token's cap at either weights, as in `AnchorDistillation`.
+        cap_share: as in `AnchorDistillation`, at either weights.
         inner_steps, inner_rate: of the Adam that relearns; where it runs, half of the passages is shown, another half
             each time.
         relearnt: weight of the term at the relearnt weights.
@@ -72,10 +72,11 @@ class RelearningAscent(AnchorDistillation):
             if asked % self.every == 0:
                 taken = self._displacement(after, pull.heard.corpus, order)
             asked += 1
+            pull.goals.turn(after)
             batch = batch_of(after, rows, generator)
             here, terms = pull.loss(rows, batch, batch.logits(after))
             nll = token_nll(_displaced(after, taken, batch), batch.labels)
-            there = capped_ascent(nll, batch.secret, pull.cap(rows, batch))
+            there, _ = pull.goals.loss(rows, batch, nll)
             terms["relearnt_nll"] = float(masked_mean(nll.detach(), batch.secret))
             return here + self.relearnt * there, terms
 

@@ -2,8 +2,9 @@
 
 After SeUL (Wang et al. 2024, arXiv 2402.05813): gradient ascent on the span tokens only, the rest of the text stays
 context. Plain ascent overshoots and takes other people's records of the same form with it, so three things are added:
-each token's ascent ends at a cap, other people's passages are held in place by KL to the original model in the same
-step, and so is what the original model itself says when it is let talk, which protects people who are in no list.
+the ascent of each secret ends where it ranks in the middle of strangers' values (`unlearning.goals`), other people's
+passages are held in place by KL to the original model in the same step, and so is what the original model itself says
+when it is let talk, which protects people who are in no list.
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ import torch
 from unlearning.batches import batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
+from unlearning.goals import Goals
 from unlearning.hearing import Hearing
 from unlearning.levels import Levels
-from unlearning.losses import capped_ascent, masked_mean, token_nll
+from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
 from unlearning.tuning import require_knob, require_least, tune
 from unlearning.unlearned import Unlearned
@@ -24,27 +26,31 @@ from unlearning.unlearned import Unlearned
 
 @dataclass(frozen=True, kw_only=True)
 class SelectiveAscent(Hearing):
-    """Capped, span-only ascent with neighbours and rehearsal.
-
-    The forget term is the mean over secret tokens of max(0, cap - nll).
+    """Bounded, span-only ascent with neighbours and rehearsal.
 
     Attributes:
-        cap_share: each token's cap, as a share of the mean nll of strangers' tokens in the same place, on the original
-            model. Below one, because tokens go on falling together after each has reached its cap.
+        look: steps from one look at where a secret ranks among strangers' values to the next, and its goal from there;
+            0: nobody looks, and the forget term is the mean over secret tokens of max(0, cap - nll).
+        cap_share: the cap of each token of a name, and of a secret that has no such goal, as a share of the mean nll of
+            strangers' tokens in the same place, on the original model. Below one, because tokens go on falling together
+            after each has reached its cap.
         spans: which tokens count as secret: `offline`, what the search found; or `online`, what a model that never saw
             the passages finds unlikely in them (`Corpus.selected`). Both are SeUL's; attacks always ask for the former.
-        settled: stop when no more than this share of the secret tokens is below the cap; negative runs all steps.
+        settled: stop when the secrets of a step are no more than this short of their goals, nats per token; negative
+            runs all steps.
         the rest: as in `Hearing`, `Rehearsed` and `Knobs`.
     """
 
     cap_share: float = 0.6
-    steps: int = 50
+    look: int = 4
+    steps: int = 100
+    cooldown: float = 0.5
     settled: float = -1.0
     spans: str = "offline"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, cap_share=0)
+        require_least(self, cap_share=0, look=0)
         known = self.spans in {"offline", "online"}
         require_knob(fits=known, name="spans", remedy="it must be offline or online.")
         alone = self.spans == "offline" or not self.forms
@@ -56,24 +62,19 @@ class SelectiveAscent(Hearing):
         corpus.require_spans()
         heard = self.heard(model, corpus)
         levels = Levels(model, heard.corpus)
+        goals = Goals(heard.corpus, levels, self.cap_share, self.look)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
         ) -> tuple[torch.Tensor, dict[str, float]]:
+            goals.turn(after)
             batch = batch_of(after, rows, generator)
-            cap = self.cap_share * levels.of(rows, batch.shift, after.device)
             nll = token_nll(batch.logits(after), batch.labels)
-            loss = capped_ascent(nll, batch.secret, cap)
-            below = masked_mean((nll.detach() < cap).float(), batch.secret)
-            secret = masked_mean(nll.detach(), batch.secret)
-            return loss, {
-                "secret_nll": float(secret),
-                "below_cap": float(below),
-                "short_of_cap": float(loss.detach()),
-            }
+            loss, terms = goals.loss(rows, batch, nll)
+            return loss, {"secret_nll": float(masked_mean(nll.detach(), batch.secret)), **terms}
 
         def reached(terms: Mapping[str, float]) -> bool:
-            return terms["short_of_cap"] <= self.settled
+            return terms["short_of_goal"] <= self.settled
 
         facts = {
             "level": levels.mean,
