@@ -11,7 +11,7 @@ from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.levels import Levels
 from unlearning.models import LanguageModel
-from unlearning.ranking import log_probabilities
+from unlearning.ranking import of_many
 
 
 class Goals:
@@ -23,7 +23,7 @@ class Goals:
     were hard to guess; so that a secret at its level is the last of all in one corpus and among the first in another.
     Strangers' values are therefore asked for there, every few steps, and the secret goes where their median is: up to
     it token by token, in proportion to `Levels`; and back when it is less likely than three in four of them. They are
-    values of the strangers from whom methods learn, and never those that the verdict ranks it among.
+    values of the strangers from whom methods learn, drawn apart from those that the verdict ranks it among.
 
     A name, a secret for which no stranger has another value, and all of them when nobody looks, have a share of
     `Levels` for a cap.
@@ -43,8 +43,8 @@ class Goals:
     def turn(self, model: LanguageModel) -> None:
         """To be called once a step: looks when it is time to."""
         if self._asked and self._turns % self._every == 0:
-            for row, span in self._asked:
-                self._now[row.key, span.start] = self._goal(model, row, span)
+            for (row, span), log_p in zip(self._asked, of_many(model, self._asked), strict=True):
+                self._now[row.key, span.start] = self._goal(row, span, log_p[1:])
         self._turns += 1
 
     def loss(
@@ -77,8 +77,8 @@ class Goals:
         }
         return (short + over) / count, terms
 
-    def _goal(self, model: LanguageModel, row: Encoded, span: TokenSpan) -> "_Goal":
-        nll = -torch.tensor(log_probabilities(model, row, span)[1:])
+    def _goal(self, row: Encoded, span: TokenSpan, others: Sequence[float]) -> "_Goal":
+        nll = -torch.tensor(others)
         median, most = nll.quantile(0.5), nll.quantile(MOST)
         level = self._levels.within(row, span) + 1e-6
         return _Goal(level * (median / level.sum()), float(most / median))

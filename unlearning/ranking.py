@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from transformers import DynamicCache
+from transformers.utils import ModelOutput
 
 from domain.records import SpanKind
 from unlearning.batches import batch_of
-from unlearning.encoding import Encoded, TokenSpan, pad
+from unlearning.encoding import Encoded, TokenSpan, by_length, pad
 from unlearning.generation import repeated, shared_cache
 from unlearning.losses import token_nll
 from unlearning.models import Kind, LanguageModel, tokens_per_batch
@@ -30,6 +32,75 @@ def log_probabilities(model: LanguageModel, row: Encoded, span: TokenSpan) -> li
         return [masked_log_probability(model, r, r.spans[0]) for r in swapped]
     before = row.ids[: span.start][max(0, span.start + longest - model.context) :]
     return _continued(model, before, values)
+
+
+@torch.no_grad()
+def of_many(model: LanguageModel, asked: Sequence[tuple[Encoded, TokenSpan]]) -> list[list[float]]:
+    """`log_probabilities` of many secrets; a causal model reads each text once, and the values in a few batches."""
+    room = model.context - max((len(v) for _, s in asked for v in s.candidates), default=0)
+    if model.kind is not Kind.CAUSAL or any(len(row) > room for row, _ in asked):
+        return [log_probabilities(model, row, span) for row, span in asked]
+    found: list[list[float]] = [[] for _ in asked]
+    rows = list({row.key: row for row, _ in asked}.values())
+    for chosen in by_length([row.ids for row in rows], tokens_per_batch(model)):
+        place = {rows[i].key: number for number, i in enumerate(chosen)}
+        ids, mask = pad([rows[i].ids for i in chosen], 0, model.device)
+        with model.autocast():
+            read = model.network(
+                input_ids=ids, attention_mask=mask, past_key_values=DynamicCache(), use_cache=True
+            )
+        tried = [
+            (number, place[row.key], span.start, value)
+            for number, (row, span) in enumerate(asked)
+            if row.key in place
+            for value in (row.ids[span.start : span.end], *span.candidates)
+        ]
+        longest = max(start + len(value) for _, _, start, value in tried)
+        step = max(1, tokens_per_batch(model) // longest)
+        for at in range(0, len(tried), step):
+            numbers, texts, starts, values = zip(*tried[at : at + step], strict=True)
+            where = (
+                torch.tensor(texts, device=model.device),
+                torch.tensor(starts, device=model.device),
+            )
+            for number, log_p in zip(numbers, _behind(model, read, *where, values), strict=True):
+                found[number].append(log_p)
+    return found
+
+
+def _behind(
+    model: LanguageModel,
+    read: ModelOutput,
+    texts: torch.Tensor,
+    starts: torch.Tensor,
+    values: Sequence[Sequence[int]],
+) -> list[float]:
+    """log p of each value after the first so many tokens, `starts` (N,), of the text of that number, `texts` (N,).
+
+    What was read of the texts is moved to the right, so that all values begin in one place and nothing lies between.
+    """
+    ids, mask = pad(values, 0, model.device)  # (N, L)
+    first = read.logits[texts, starts - 1].float().log_softmax(-1)  # (N, V)
+    total = first.gather(-1, ids[:, :1]).squeeze(-1)
+    if ids.shape[1] > 1:
+        room = int(starts.max())
+        at = torch.arange(room, device=ids.device) - (room - starts)[:, None]  # (N, room)
+        cache = DynamicCache()
+        for number, layer in enumerate(read.past_key_values.layers):
+            kept = (x[texts[:, None], :, at.clamp(min=0)] for x in (layer.keys, layer.values))
+            cache.update(*(x.transpose(1, 2) for x in kept), number)
+        with model.autocast():
+            output = model.network(
+                input_ids=ids[:, :-1],
+                attention_mask=torch.cat([(at >= 0).long(), mask[:, :-1]], dim=1),
+                position_ids=starts[:, None] + torch.arange(ids.shape[1] - 1, device=ids.device),
+                past_key_values=cache,
+                use_cache=True,
+            )
+        rest = output.logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
+        total = total + (rest * mask[:, 1:]).sum(-1)
+    log_p: list[float] = total.tolist()
+    return log_p
 
 
 def _continued(

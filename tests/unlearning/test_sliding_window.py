@@ -13,10 +13,12 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from tests.unlearning.sample import row
 from unlearning import training
+from unlearning.encoding import TokenSpan
 from unlearning.generation import continuations
 from unlearning.models import Kind, LanguageModel
-from unlearning.ranking import _continued
+from unlearning.ranking import _continued, log_probabilities, of_many
 
 SHAPE = {
     "hidden_size": 32,
@@ -77,3 +79,20 @@ def test_what_follows_every_prefix_is_what_it_says_alone(windowed: LanguageModel
         while len(ids) < len(TEXT):
             ids = [*ids, int(logits(windowed, ids)[-1].argmax())]
         assert list(said) == ids[start:]
+
+
+def test_many_secrets_at_once_are_as_likely_as_one_by_one(windowed: LanguageModel) -> None:
+    """Texts of several lengths, secrets at several places of one text, values of several lengths, one of one token."""
+    kind = row([0], (0, 1)).spans[0].kind
+    asked = [
+        (row(TEXT[:length]), TokenSpan(start, end, kind, candidates))
+        for length, start, end, candidates in (
+            (40, 30, 35, ((7, 8, 9), (20, 21, 22, 23, 24, 25))),
+            (40, 3, 9, ((7,), (11, 12))),
+            (25, 20, 21, ((9, 8), (7, 6, 5))),
+            (12, 1, 2, ((9,),)),
+        )
+    ]
+    expected = [log_probabilities(windowed, text, span) for text, span in asked]
+    for found, one in zip(of_many(windowed, asked), expected, strict=True):
+        assert found == pytest.approx(one, abs=1e-3)

@@ -42,9 +42,8 @@ class SelectiveAscent(Hearing):
     """
 
     cap_share: float = 0.6
-    look: int = 4
-    steps: int = 100
-    cooldown: float = 0.5
+    look: int = 0
+    steps: int = 50
     settled: float = -1.0
     spans: str = "offline"
 
