@@ -71,6 +71,7 @@ EDITING = (
             "rehearsal": 10.0,
             "forms": 8,
             "samples": 768,
+            "cooldown": 0.5,
         },
     ),
     Arm(

@@ -56,6 +56,8 @@ class Mechanistic(AnchorDistillation):
     layers: tuple[int, ...] = ()
     located: int = 24
     points: int = 20
+    steps: int = 60
+    cooldown: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,9 +94,10 @@ class Mechanistic(AnchorDistillation):
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
         ) -> tuple[torch.Tensor, dict[str, float]]:
-            if self.loss != "anchor":
+            if self.loss == "anchor":
+                pull.goals.turn(after)
+            else:
                 rows = [asked[row.key] for row in rows]
-            pull.goals.turn(after)
             batch = batch_of(after, rows, generator)
             return term(rows, batch, batch.logits(after))
 
