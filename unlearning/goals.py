@@ -44,7 +44,9 @@ class Goals:
         """To be called once a step: looks when it is time to."""
         if self._asked and self._turns % self._every == 0:
             for (row, span), log_p in zip(self._asked, of_many(model, self._asked), strict=True):
-                self._now[row.key, span.start] = self._goal(row, span, log_p[1:])
+                goal = _goal(self._levels.within(row, span), -torch.tensor(log_p[1:]))
+                if goal is not None:
+                    self._now[row.key, span.start] = goal
         self._turns += 1
 
     def loss(
@@ -77,15 +79,10 @@ class Goals:
         }
         return (short + over) / count, terms
 
-    def _goal(self, row: Encoded, span: TokenSpan, others: Sequence[float]) -> "_Goal":
-        nll = -torch.tensor(others)
-        median, most = nll.quantile(0.5), nll.quantile(MOST)
-        level = self._levels.within(row, span) + 1e-6
-        return _Goal(level * (median / level.sum()), float(most / median))
-
 
 MOST = 0.75
 """Share of strangers' values than which a secret may be less likely, before it is brought back."""
+_LEAST = 1e-6  # nats
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,16 @@ class _Goal:
 
     caps: torch.Tensor
     slack: float
+
+
+def _goal(level: torch.Tensor, nll: torch.Tensor) -> _Goal | None:
+    """From the levels (L,) of its tokens and strangers' values' nll; None where none of these is possible at all."""
+    nll = nll[nll.isfinite()]
+    if not len(nll):
+        return None
+    median, most = nll.quantile(nll.new_tensor([0.5, MOST])).clamp(min=_LEAST)
+    level = level + _LEAST
+    return _Goal(level * (median / level.sum()), float(most / median))
 
 
 def _asked(corpus: Corpus) -> list[tuple[Encoded, TokenSpan]]:

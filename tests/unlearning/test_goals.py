@@ -9,7 +9,7 @@ from domain.records import SpanKind
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, TokenSpan
-from unlearning.goals import MOST, Goals
+from unlearning.goals import MOST, Goals, _goal
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent
 from unlearning.methods.selective_ascent import SelectiveAscent
@@ -139,6 +139,19 @@ def test_it_looks_again_as_the_model_changes(
         goals.turn(model)
         losses.append(float(goals.loss(corpus.forget, batch, nll)[0]))
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_values_that_are_impossible_or_certain_make_no_goal_that_is_no_number() -> None:
+    level, never = torch.tensor([2.0, 0.0, 4.0]), float("inf")
+    assert _goal(level, torch.tensor([never, never])) is None
+    assert _goal(level, torch.tensor([float("nan")])) is None
+    some = _goal(level, torch.tensor([never, 3.0, 9.0]))
+    assert some is not None
+    assert some.caps.tolist() == pytest.approx([2.0, 0.0, 4.0], abs=1e-3)
+    sure = _goal(torch.zeros(2), torch.zeros(4))
+    assert sure is not None
+    assert float(sure.caps.sum()) == pytest.approx(0.0, abs=1e-5)
+    assert sure.slack == pytest.approx(1.0)
 
 
 def test_the_methods_rivals_are_not_the_verdicts(trial: Trial) -> None:
