@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import torch
 from transformers import DynamicCache
-from transformers.utils import ModelOutput
 
 from domain.records import SpanKind
 from unlearning.batches import batch_of
 from unlearning.encoding import Encoded, TokenSpan, by_length, pad
-from unlearning.generation import repeated, shared_cache
+from unlearning.generation import shared_cache
 from unlearning.losses import token_nll
 from unlearning.models import Kind, LanguageModel, tokens_per_batch
 from unlearning.scoring import masked_log_probability
@@ -50,57 +49,16 @@ def of_many(model: LanguageModel, asked: Sequence[tuple[Encoded, TokenSpan]]) ->
                 input_ids=ids, attention_mask=mask, past_key_values=DynamicCache(), use_cache=True
             )
         tried = [
-            (number, place[row.key], span.start, value)
+            (number, (place[row.key], span.start, value))
             for number, (row, span) in enumerate(asked)
             if row.key in place
             for value in (row.ids[span.start : span.end], *span.candidates)
         ]
-        longest = max(start + len(value) for _, _, start, value in tried)
-        step = max(1, tokens_per_batch(model) // longest)
-        for at in range(0, len(tried), step):
-            numbers, texts, starts, values = zip(*tried[at : at + step], strict=True)
-            where = (
-                torch.tensor(texts, device=model.device),
-                torch.tensor(starts, device=model.device),
-            )
-            for number, log_p in zip(numbers, _behind(model, read, *where, values), strict=True):
-                found[number].append(log_p)
+        numbers, places = zip(*tried, strict=True)
+        log_p = _behind(model, read.past_key_values, read.logits, places)
+        for number, one in zip(numbers, log_p, strict=True):
+            found[number].append(one)
     return found
-
-
-def _behind(
-    model: LanguageModel,
-    read: ModelOutput,
-    texts: torch.Tensor,
-    starts: torch.Tensor,
-    values: Sequence[Sequence[int]],
-) -> list[float]:
-    """log p of each value after the first so many tokens, `starts` (N,), of the text of that number, `texts` (N,).
-
-    What was read of the texts is moved to the right, so that all values begin in one place and nothing lies between.
-    """
-    ids, mask = pad(values, 0, model.device)  # (N, L)
-    first = read.logits[texts, starts - 1].float().log_softmax(-1)  # (N, V)
-    total = first.gather(-1, ids[:, :1]).squeeze(-1)
-    if ids.shape[1] > 1:
-        room = int(starts.max())
-        at = torch.arange(room, device=ids.device) - (room - starts)[:, None]  # (N, room)
-        cache = DynamicCache()
-        for number, layer in enumerate(read.past_key_values.layers):
-            kept = (x[texts[:, None], :, at.clamp(min=0)] for x in (layer.keys, layer.values))
-            cache.update(*(x.transpose(1, 2) for x in kept), number)
-        with model.autocast():
-            output = model.network(
-                input_ids=ids[:, :-1],
-                attention_mask=torch.cat([(at >= 0).long(), mask[:, :-1]], dim=1),
-                position_ids=starts[:, None] + torch.arange(ids.shape[1] - 1, device=ids.device),
-                past_key_values=cache,
-                use_cache=True,
-            )
-        rest = output.logits.float().log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
-        total = total + (rest * mask[:, 1:]).sum(-1)
-    log_p: list[float] = total.tolist()
-    return log_p
 
 
 def _continued(
@@ -108,19 +66,36 @@ def _continued(
 ) -> list[float]:
     """log p of each value after `before`, which is read once."""
     cache, logits = shared_cache(model, before)
-    first = logits[-1].log_softmax(-1)  # (V,)
-    step, found = max(1, tokens_per_batch(model) // max(len(v) for v in values)), []
-    for at in range(0, len(values), step):
-        chunk = values[at : at + step]
-        ids, mask = pad(chunk, 0, model.device)  # (C, L)
-        total = first[ids[:, 0]]
+    return _behind(model, cache, logits[None], [(0, len(before), value) for value in values])
+
+
+_Place = tuple[int, int, Sequence[int]]
+"""The number of a text that was read, so many first tokens of it, and a value that is to stand behind them."""
+_HELD = 2**14  # tokens of which a batch holds the cache
+
+
+def _behind(
+    model: LanguageModel, cache: DynamicCache, logits: torch.Tensor, asked: Sequence[_Place]
+) -> list[float]:
+    """log p of each value, of texts that were read into a cache with logits (B, T, V)."""
+    longest = max(len(value) for *_, value in asked)
+    furthest = max(start for _, start, _ in asked) + longest
+    step = max(1, min(tokens_per_batch(model) // longest, _HELD // furthest))
+    found: list[float] = []
+    for at in range(0, len(asked), step):
+        texts, starts, values = zip(*asked[at : at + step], strict=True)
+        rows, ends = (torch.tensor(each, device=model.device) for each in (texts, starts))
+        ids, mask = pad(values, 0, model.device)  # (N, L)
+        first = logits[rows, ends - 1].float().log_softmax(-1)  # (N, V)
+        total = first.gather(-1, ids[:, :1]).squeeze(-1)
         if ids.shape[1] > 1:
-            seen = mask.new_ones(len(chunk), len(before))
+            moved, seen = _moved(cache, rows, ends)
             with model.autocast():
                 output = model.network(
                     input_ids=ids[:, :-1],
                     attention_mask=torch.cat([seen, mask[:, :-1]], dim=1),
-                    past_key_values=repeated(cache, len(chunk), len(before)),
+                    position_ids=ends[:, None] + torch.arange(ids.shape[1] - 1, device=ids.device),
+                    past_key_values=moved,
                     use_cache=True,
                 )
             log_p = output.logits.float().log_softmax(-1)
@@ -128,6 +103,22 @@ def _continued(
             total = total + (rest * mask[:, 1:]).sum(-1)
         found += total.tolist()
     return found
+
+
+def _moved(
+    cache: DynamicCache, rows: torch.Tensor, ends: torch.Tensor
+) -> tuple[DynamicCache, torch.Tensor]:
+    """The first `ends` (N,) tokens of the rows (N,) of a cache, all ending in one place, and which are there (N, T).
+
+    What is behind them has nothing to skip, so that a window slides over it as over the text.
+    """
+    room = int(ends.max())
+    at = torch.arange(room, device=ends.device) - (room - ends)[:, None]  # (N, T)
+    moved = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        kept = (x[rows[:, None], :, at.clamp(min=0)] for x in (layer.keys, layer.values))
+        moved.update(*(x.transpose(1, 2) for x in kept), number)
+    return moved, (at >= 0).long()
 
 
 def _answered(

@@ -31,21 +31,20 @@ class Server:
     url: str
     log: Path
 
-    def call(self, path: str, value: object = None) -> Any:
+    def call(self, path: str, value: object = None, again: int = 4) -> Any:
         """One request; again where the server says that its database is busy (503), as Prefect's own client does."""
         data = None if value is None else json.dumps(value).encode()
         request = urllib.request.Request(
             f"{self.url}{path}", data, {"Content-Type": "application/json"}
         )
-        for wait in (0.5, 1, 2, 4, 0):
-            try:
-                with urllib.request.urlopen(request, timeout=30) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as refused:
-                if refused.code != HTTPStatus.SERVICE_UNAVAILABLE or not wait:
-                    raise
-                time.sleep(wait)
-        raise AssertionError
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            if refused.code != HTTPStatus.SERVICE_UNAVAILABLE or not again:
+                raise
+        time.sleep(1)
+        return self.call(path, value, again - 1)
 
     def run(self, deployment: str, **parameters: str) -> dict[str, Any]:
         """Trigger a deployment and wait for its end; the worker's log is printed when it does not come."""

@@ -2,9 +2,10 @@
 
 After SeUL (Wang et al. 2024, arXiv 2402.05813): gradient ascent on the span tokens only, the rest of the text stays
 context. Plain ascent overshoots and takes other people's records of the same form with it, so three things are added:
-the ascent of each secret ends where it ranks in the middle of strangers' values (`unlearning.goals`), other people's
-passages are held in place by KL to the original model in the same step, and so is what the original model itself says
-when it is let talk, which protects people who are in no list.
+each token's ascent ends at a cap, other people's passages are held in place by KL to the original model in the same
+step, and so is what the original model itself says when it is let talk, which protects people who are in no list. With
+`look` each secret ends in the middle of strangers' values instead (`unlearning.goals`). That is off: ascent alone does
+not carry over from one form of sentence to the others as labels do, and what hides more than it must hides more there.
 """
 
 from collections.abc import Mapping
