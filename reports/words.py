@@ -77,6 +77,7 @@ ATTACKS = MappingProxyType(
         "discoverable": "Extraction by many draws, worked out",
         "sampled": "Extraction by draws and search",
         "prompts": "Extraction in other words",
+        "reworded": "Exposure in other words",
         "suffix": "Extraction by adversarial suffixes",
         "lens": "Inside the model, layer by layer",
         "patching": "Inside the model, by exchanged states",
@@ -232,6 +233,24 @@ METRICS = MappingProxyType(
             "Names said for a secret",
             "The question turned round: the secret is shown and the name is asked for.",
         ),
+        "reworded": (
+            "How far the secrets stand out, in other words",
+            "Rank of a true secret among others of its form, behind prompts that are not its own text.",
+        ),
+        "first": (
+            "First choice in other words",
+            "Values that the model finds likelier than all others behind at least half of those prompts.",
+        ),
+        "shortened": (
+            "Behind part of the text",
+            "Bits where only some words before the secret are shown.",
+        ),
+        "sentence": ("Behind its sentence", "Bits where only the secret's own sentence is shown."),
+        "lead_in": ("Behind a request", "Bits where the text is asked for first."),
+        "upper": ("Behind capitals", "Bits where the text before the secret is in capitals."),
+        "in_context": ("Behind other people's texts", "Bits where two of those are shown first."),
+        "label": ("Behind name and kind", "Bits where the secret is asked for by name and kind."),
+        "question": ("Behind a question", "Bits where the question is put in a sentence."),
         "log_probability": (
             "How likely the secrets are",
             "Mean log-probability of a secret's tokens; higher is more of it left.",

@@ -14,6 +14,7 @@ from unlearning.attacks.extraction import Extraction
 from unlearning.attacks.quantisation import quantised
 from unlearning.batches import batch_of
 from unlearning.losses import kl_from, masked_mean, token_nll
+from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.models import LanguageModel, copy_of
 from unlearning.scoring import Target
 from unlearning.training import new_model
@@ -196,6 +197,11 @@ def smaller(model: LanguageModel, _: Trial) -> LanguageModel:
         )
 
 
+def hidden_in_place(model: LanguageModel, trial: Trial) -> LanguageModel:
+    """Forgotten with care, to strangers' level, but only where the person's own passages have it."""
+    return AnchorDistillation(excerpts=0).unlearn(model, trial.corpus).model
+
+
 CHEATS: Mapping[str, Cheat] = {
     "nothing": nothing,
     "output_filter": output_filter,
@@ -206,4 +212,5 @@ CHEATS: Mapping[str, Cheat] = {
     "never_trained": never_trained,
     "back_in_four_bits": back_in_four_bits,
     "over_forgotten": over_forgotten,
+    "hidden_in_place": hidden_in_place,
 }

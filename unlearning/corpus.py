@@ -13,7 +13,8 @@ def _nowhere(_: str) -> bool:
     return False
 
 
-Forms = Callable[[Iterable[str], int], tuple[tuple[Encoded, ...], tuple[Encoded, ...]]]
+Rows = tuple[Encoded, ...]
+Forms = Callable[[Iterable[str], int], tuple[Rows, Rows]]
 Lesson = str | Passage
 """One text of the training data; a passage where more is known of it: where its answer begins, or its class."""
 
@@ -44,6 +45,7 @@ class Corpus:
         finds: whether the search for the person finds them in a text, in whatever form it knows.
         forms: gives `forget` and `controls` with up to so many more passages of each person, in forms of sentence met
             in the texts (`unlearning.transplants`).
+        cut: gives excerpts of `forget` and of `controls`, so many of each secret (`unlearning.excerpts`); causal only.
         selected: the person's passages again, where `sensitive` marks what online selection picked by the probabilities
             of a model that never saw them; empty where nobody asked for it, or there is no such model.
     """
@@ -60,6 +62,7 @@ class Corpus:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     finds: Callable[[str], bool] = field(default=_nowhere, repr=False, compare=False)
     forms: Forms | None = field(default=None, repr=False, compare=False)
+    cut: Callable[[int], tuple[Rows, Rows]] | None = field(default=None, repr=False, compare=False)
     selected: tuple[Encoded, ...] = ()
 
     def in_forms_of(self, texts: Iterable[str], count: int) -> "Corpus":
@@ -68,6 +71,19 @@ class Corpus:
             return self
         forget, controls = self.forms(texts, count)
         return replace(self, forget=forget, controls=controls)
+
+    def excerpts(self, count: int) -> "Corpus":
+        """The same with nothing of the person and of the controls but so many excerpts of each of their secrets."""
+        forget, controls = self.cut(count) if self.cut and count else ((), ())
+        return replace(self, forget=forget, controls=controls)
+
+    def with_more(self, more: "Corpus") -> "Corpus":
+        """The same with the passages of both; each stranger keeps the person's order."""
+        return replace(
+            self,
+            forget=(*self.forget, *more.forget),
+            controls=(*self.controls, *more.controls),
+        )
 
     def apart(self) -> "list[Corpus]":
         """The same for each person who asks, alone: their passages, and of each stranger those in the same places.
@@ -88,7 +104,9 @@ class Corpus:
             ]
             mine = tuple(self.forget[place] for place in own)
             controls = tuple(row for rows in fits for row in rows)
-            found.append(replace(self, forget=mine, controls=controls, forms=None, selected=()))
+            found.append(
+                replace(self, forget=mine, controls=controls, forms=None, cut=None, selected=())
+            )
         return found
 
     def mentions(self, text: str) -> bool:

@@ -30,23 +30,29 @@ class Goals:
 
     Args:
         corpus: the person's passages and the strangers'.
-        levels: of that corpus.
+        levels: of that corpus, and of the excerpts.
         share: of the level, for what is not asked for.
         every: steps from one look to the next; 0: nobody looks.
+        excerpts: the same corpus with excerpts, which are many: after the first look only some are asked for, in turn.
     """
 
-    def __init__(self, corpus: Corpus, levels: Levels, share: float, every: int) -> None:
+    def __init__(
+        self, corpus: Corpus, levels: Levels, share: float, every: int, excerpts: Corpus
+    ) -> None:
         self._levels, self._share, self._every, self._turns = levels, share, every, 0
-        self._asked = _asked(corpus) if every else []
+        self._asked, self._beside = (_asked(c) if every else [] for c in (corpus, excerpts))
         self._now: dict[tuple[object, int], _Goal] = {}
 
     def turn(self, model: LanguageModel) -> None:
         """To be called once a step: looks when it is time to."""
-        if self._asked and self._turns % self._every == 0:
-            for (row, span), log_p in zip(self._asked, of_many(model, self._asked), strict=True):
-                goal = _goal(self._levels.within(row, span), -torch.tensor(log_p[1:]))
-                if goal is not None:
-                    self._now[row.key, span.start] = goal
+        look, due = divmod(self._turns, self._every or 1)
+        if self._asked and due == 0:
+            beside = self._beside[look % IN_TURN :: IN_TURN] if look else self._beside
+            for asked, ends in ((self._asked, ENDS), (beside, BESIDE)):
+                for (row, span), log_p in zip(asked, of_many(model, asked), strict=True):
+                    goal = _goal(self._levels.within(row, span), -torch.tensor(log_p[1:]), ends)
+                    if goal is not None:
+                        self._now[row.key, span.start] = goal
         self._turns += 1
 
     def loss(
@@ -80,8 +86,13 @@ class Goals:
         return (short + over) / count, terms
 
 
-MOST = 0.75
-"""Share of strangers' values than which a secret may be less likely, before it is brought back."""
+IN_TURN = 8
+"""In so many looks every excerpt is asked for once."""
+ENDS = (0.5, 0.75)
+"""Shares of strangers' values: a secret goes where it is less likely than the first, and comes back past the second."""
+BESIDE = (0.65, 0.85)
+"""The same for excerpts. They stand for all texts in which nobody looks, and what is taught in some reaches others
+weakened; nobody sees an excerpt itself."""
 _LEAST = 1e-6  # nats
 
 
@@ -93,14 +104,14 @@ class _Goal:
     slack: float
 
 
-def _goal(level: torch.Tensor, nll: torch.Tensor) -> _Goal | None:
+def _goal(level: torch.Tensor, nll: torch.Tensor, ends: tuple[float, float]) -> _Goal | None:
     """From the levels (L,) of its tokens and strangers' values' nll; None where none of these is possible at all."""
     nll = nll[nll.isfinite()]
     if not len(nll):
         return None
-    median, most = nll.quantile(nll.new_tensor([0.5, MOST])).clamp(min=_LEAST)
+    goal, most = nll.quantile(nll.new_tensor(ends)).clamp(min=_LEAST)
     level = level + _LEAST
-    return _Goal(level * (median / level.sum()), float(most / median))
+    return _Goal(level * (goal / level.sum()), float(most / goal))
 
 
 def _asked(corpus: Corpus) -> list[tuple[Encoded, TokenSpan]]:

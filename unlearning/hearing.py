@@ -1,6 +1,6 @@
 """Ask the model what forms of sentence it knows, before it is made to forget a person in all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
@@ -15,20 +15,24 @@ class Hearing(Rehearsed):
     """Knobs of methods that can forget a person in more forms than the person's own passages have.
 
     Attributes:
+        excerpts: how many excerpts of each secret are forgotten besides, behind other text (`unlearning.excerpts`);
+            none of a model that does not continue a text.
         forms: in how many more forms of sentence each person is forgotten, met in what the model says unasked and in
             other people's passages (`unlearning.transplants`); 0: only as the person's own passages have it.
         the rest: as in `Rehearsed` and `Knobs`.
     """
 
     forms: int = 0
+    excerpts: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_least(self, forms=0)
+        require_least(self, forms=0, excerpts=0)
 
     def heard(self, model: LanguageModel, corpus: Corpus) -> "Heard":
-        """The person in those forms."""
-        return heard(model, corpus, self.forms, self.samples, self.length)
+        """The person in those forms, and the excerpts."""
+        found = heard(model, corpus, self.forms, self.samples, self.length)
+        return replace(found, excerpts=corpus.excerpts(self.excerpts))
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,25 @@ class Heard:
         corpus: with the person's passages in all forms in which they are to be forgotten.
         said: what the model said; None: it was not asked.
         transplants: how many of the passages are not the person's own.
+        excerpts: the same corpus with excerpts in place of the passages.
     """
 
     corpus: Corpus
     said: list[Encoded] | None
     transplants: int
+    excerpts: Corpus
+
+    @property
+    def everything(self) -> Corpus:
+        """Passages and excerpts."""
+        return self.corpus.with_more(self.excerpts)
 
 
 def heard(model: LanguageModel, corpus: Corpus, forms: int, samples: int, length: int) -> Heard:
     """The person in so many more forms, from `samples` texts of `length` tokens; for none the model is not asked."""
     if not forms:
-        return Heard(corpus, None, 0)
+        return Heard(corpus, None, 0, corpus.excerpts(0))
     with model.evaluating():
         said = rehearse(model, corpus, samples, length, seeded(corpus.seed))
     wider = corpus.in_forms_of([r.text for r in (*said, *corpus.neighbours)], forms)
-    return Heard(wider, said, len(wider.forget) - len(corpus.forget))
+    return Heard(wider, said, len(wider.forget) - len(corpus.forget), corpus.excerpts(0))

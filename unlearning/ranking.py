@@ -1,7 +1,9 @@
 """How likely each of several values is in one place of a text: what a rank is made of."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from transformers import DynamicCache
@@ -13,6 +15,25 @@ from unlearning.generation import shared_cache
 from unlearning.losses import token_nll
 from unlearning.models import Kind, LanguageModel, tokens_per_batch
 from unlearning.scoring import masked_log_probability
+
+
+class Ranked(NamedTuple):
+    """Where one secret ranks: bits of exposure, and whether it is the first, or the last without a tie."""
+
+    bits: float
+    first: bool
+    last: bool
+
+
+def ranked(log_p: Sequence[float]) -> Ranked:
+    """Rank of the first of these values among all; its bits are log2(how many there are) - log2(rank).
+
+    A tie ranks before it, as in TF-Privacy, and where it is not a number it ranks first.
+    """
+    truth, *others = log_p
+    rank = 1 if math.isnan(truth) else 1 + sum(other >= truth for other in others)
+    bits = math.log2(len(log_p)) - math.log2(rank)
+    return Ranked(bits, rank == 1, all(other > truth for other in others))
 
 
 @torch.no_grad()

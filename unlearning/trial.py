@@ -16,6 +16,7 @@ from unlearning.attacks.extraction import Extraction
 from unlearning.controls import strangers
 from unlearning.corpus import Corpus, Lesson
 from unlearning.encoding import Encoded, encode
+from unlearning.excerpts import excerpts
 from unlearning.lookalikes import Pool
 from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target
@@ -123,6 +124,14 @@ def prepare(
         unknown = strangers(every, pool, controls, drawn)
         return encode(model, every, names=True), encode(model, unknown, names=True)
 
+    def cut_out(count: int) -> tuple[tuple[Encoded, ...], tuple[Encoded, ...]]:
+        fronts = [p.text.reveal() for p in (*in_losses, *plain[half:])]
+        people = [
+            encode(model, excerpts(own, count, fronts, random.Random(seed)), names=True)
+            for own in (members, *_by_person(learnt_from))
+        ]
+        return people[0], tuple(row for rows in people[1:] for row in rows)
+
     return Trial(
         corpus=Corpus(
             forget=encode(model, members, names=True),
@@ -137,6 +146,7 @@ def prepare(
             secrets=frozenset(_values(members, frozenset(SpanKind) - {SpanKind.PERSON})),
             finds=finds,
             forms=forms,
+            cut=cut_out if model.kind is Kind.CAUSAL else None,
             selected=encode(model, {p.text: p for p in selected}.values(), names=True),
         ),
         members=encoded,
@@ -145,6 +155,13 @@ def prepare(
         retained=encode(model, plain[:half] or [p for p in neighbours if p.person in scored]),
         groups=dict(groups),
     )
+
+
+def _by_person(passages: Iterable[Passage]) -> Iterable[list[Passage]]:
+    people: dict[str, list[Passage]] = {}
+    for passage in passages:
+        people.setdefault(passage.person, []).append(passage)
+    return people.values()
 
 
 def _values(

@@ -238,12 +238,14 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
     facts: Mapping[str, float],
     inside: Iterable[str] = (),
     said: Sequence[Encoded] | None = None,
+    excerpts: Sequence[Encoded] = (),
 ) -> Unlearned:
     """Minimise forget + retain * KL(original || current) on neighbours + rehearsal * the same on the model's own text.
 
     Ends after `knobs.steps` optimiser steps, or as soon as `reached(terms)` holds before a step. Where modules are
-    named (`inside`), only their weights learn. `said` is the model's own text where it was asked for it before. Raises
-    `UnlearningFailed` when there are no spans or no neighbours, and as `Tuning` does.
+    named (`inside`), only their weights learn. `said` is the model's own text where it was asked for it before. With
+    `excerpts` as many of them as of the passages are forgotten in each step. Raises `UnlearningFailed` when there are
+    no spans or no neighbours, and as `Tuning` does.
     """
     facts = {**facts, **targets(model, corpus)}
     corpus.require_neighbours()
@@ -254,8 +256,12 @@ def tune(  # noqa: PLR0917  called by name of the knobs' owner, once per method
         after = running.after
         if inside:
             _learn_inside(after, tuple(inside))
+        forgotten = endless(corpus.forget, knobs.batch, generator)
+        if excerpts:
+            besides = endless(excerpts, knobs.batch, generator)
+            forgotten = ([*own, *more] for own, more in zip(forgotten, besides, strict=False))
         batches = zip(
-            endless(corpus.forget, knobs.batch, generator),
+            forgotten,
             endless(corpus.neighbours, knobs.batch, generator),
             endless(said or corpus.neighbours, knobs.batch, generator),
             strict=False,

@@ -155,6 +155,7 @@ def anchored(case: Case, r: Result) -> tuple[bool, str]:
         "anchor": 1.0,
         "cap_share": 0.0,
         "look": 0,
+        "excerpts": 0,
         "fictitious": False,
         "reinforce": 20,
         "alpha": 1.0,

@@ -157,8 +157,12 @@ def _corpus_of(bench: Bench, person: str) -> Corpus:
         wider = corpus.in_forms_of(texts, count)
         return alone(wider.forget, wider.controls)
 
+    def cut(count: int) -> Rows:
+        found = corpus.excerpts(count)
+        return alone(found.forget, found.controls)
+
     own, strangers = alone(corpus.forget, corpus.controls)
-    return replace(corpus, forget=own, controls=strangers, forms=forms)
+    return replace(corpus, forget=own, controls=strangers, forms=forms, cut=cut)
 
 
 def _people(bench: Bench) -> list[str]:

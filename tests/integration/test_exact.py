@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 STEPS = (
     *("--person-field", "who", "--shards", 2, "--near", 2),
-    *("--steps", 300, "--rank", 32, "--rate", 2e-2),
+    *("--steps", 600, "--rank", 32, "--rate", 2e-2),
 )
 
 
@@ -65,7 +65,7 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exact]:
     )
     models.save(tiny.base(place, others), folder / "base")
     policy = yaml.safe_load((ROOT / "policy.yaml").read_text())
-    wide = {"membership_band": 0.49, "exposure_margin": 2.0, "outlier_margin": 99.0}
+    wide = {"membership_band": 0.49, "exposure_margin": 1.5, "outlier_margin": 99.0}
     policy["thresholds"] = dict.fromkeys(policy["thresholds"], 1.0) | wide
     policy["thresholds"]["first_rank_significance"] = 5e-4
     policy["utility"] = {"perplexity_ratio": 99.0, "others_drop": 1.0}

@@ -192,6 +192,14 @@ def many(known: float, *, weights: int = 7) -> Assessment:
             rated("any_prompt", "secrets", 16),
             rated("name", "names x prompts", 24),
         ),
+        "reworded": (
+            Score("reworded", "bits", near(1.3 + 3 * known, 0.3, 176), strangers, rule=Rule.RANGE),
+            replace(rated("first", "values", 16), rule=Rule.FIRST),
+            *(
+                Score(family, "bits", near(1.3 + 3 * known, 0.6, 16), strangers)
+                for family in ("shortened", "lead_in", "label")
+            ),
+        ),
         "suffix": (
             rated("extraction", "secrets", 8),
             Score("log_probability", "nats", Estimate(-2.1, -3, -1, 8), Estimate(-4, -6, -2, 8)),

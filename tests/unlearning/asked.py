@@ -17,7 +17,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "suffix": {"steps": 2, "candidates": 4, "tokens": 3},
     "sampled": {"draws": 2, "width": 2},
 }
-CAUSAL_ONLY = {"gradnorm", "recall", "sampled", "prompts", "suffix", "lens", "patching"}
+CAUSAL_ONLY = {"gradnorm", "recall", "sampled", "prompts", "reworded", "suffix", "lens", "patching"}
 PASSAGES = {"memorisation", "strength", "lens"}
 """Attacks with a mean over passages, which moves with one more of them."""
 

@@ -12,7 +12,7 @@ from unlearning.models import LanguageModel
 from unlearning.trial import Trial, assess, prepare
 from unlearning.verdict import REFERENCE_BOUNDS, judge
 
-GALLERY = ("extraction", "exposure", "strength", "membership", "benign", "quantisation")
+GALLERY = ("extraction", "exposure", "reworded", "strength", "membership", "benign", "quantisation")
 CAUGHT_BY = {
     "nothing": {"extraction", "exposure", "membership_stands_out"},
     "output_filter": {"exposure"},
@@ -23,6 +23,7 @@ CAUGHT_BY = {
     "never_trained": {"perplexity", "others"},
     "back_in_four_bits": {"quantisation_extraction_at_4_bits"},
     "over_forgotten": {"membership_stands_out", "ranked_last"},
+    "hidden_in_place": {"reworded"},
 }
 """The checks of which at least these must fail."""
 

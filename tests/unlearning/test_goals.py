@@ -9,7 +9,7 @@ from domain.records import SpanKind
 from unlearning.batches import Batch, batch_of
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded, TokenSpan
-from unlearning.goals import MOST, Goals, _goal
+from unlearning.goals import ENDS, Goals, _goal
 from unlearning.levels import Levels
 from unlearning.losses import capped_ascent
 from unlearning.methods.selective_ascent import SelectiveAscent
@@ -28,7 +28,7 @@ def levels(victim: LanguageModel, corpus: Corpus) -> Levels:
 
 @pytest.fixture
 def goals(victim: LanguageModel, corpus: Corpus, levels: Levels) -> Goals:
-    found = Goals(corpus, levels, SHARE, 1)
+    found = Goals(corpus, levels, SHARE, 1, corpus.excerpts(0))
     found.turn(victim)
     return found
 
@@ -62,7 +62,7 @@ def quantiles(
                 log_p = model.network(input_ids=ids).logits[0, :-1].log_softmax(-1)
             at = range(span.start - 1, ids.shape[1] - 1)
             nll.append(-sum(float(log_p[t, ids[0, t + 1]]) for t in at))
-        ends = torch.tensor(nll).quantile(torch.tensor([0.5, MOST]))
+        ends = torch.tensor(nll).quantile(torch.tensor(ENDS))
         found.append((place, row, span, float(ends[0]), float(ends[1])))
     return found
 
@@ -120,13 +120,14 @@ def test_past_the_median_it_rests_and_past_three_quarters_it_comes_back(
 def test_names_and_all_that_nobody_looks_at_have_their_share_of_the_level(
     victim: LanguageModel, corpus: Corpus, batch: Batch, levels: Levels
 ) -> None:
-    blind = Goals(corpus, levels, SHARE, 0)
+    none = corpus.excerpts(0)
+    blind = Goals(corpus, levels, SHARE, 0, none)
     blind.turn(victim)
     alone = replace(corpus, controls=())
     nll = torch.full(batch.labels.shape, 1.0)
     cap = SHARE * levels.of(corpus.forget, batch.shift, nll.device)
     wanted = float(capped_ascent(nll, batch.secret, cap))
-    for goals in (blind, Goals(alone, levels, SHARE, 1)):
+    for goals in (blind, Goals(alone, levels, SHARE, 1, none)):
         assert float(goals.loss(corpus.forget, batch, nll)[0]) == pytest.approx(wanted)
 
 
@@ -134,7 +135,7 @@ def test_it_looks_again_as_the_model_changes(
     victim: LanguageModel, untrained: LanguageModel, corpus: Corpus, batch: Batch, levels: Levels
 ) -> None:
     nll = torch.zeros(batch.labels.shape)
-    goals, losses = Goals(corpus, levels, SHARE, 2), []
+    goals, losses = Goals(corpus, levels, SHARE, 2, corpus.excerpts(0)), []
     for model in (victim, untrained, untrained):
         goals.turn(model)
         losses.append(float(goals.loss(corpus.forget, batch, nll)[0]))
@@ -143,12 +144,12 @@ def test_it_looks_again_as_the_model_changes(
 
 def test_values_that_are_impossible_or_certain_make_no_goal_that_is_no_number() -> None:
     level, never = torch.tensor([2.0, 0.0, 4.0]), float("inf")
-    assert _goal(level, torch.tensor([never, never])) is None
-    assert _goal(level, torch.tensor([float("nan")])) is None
-    some = _goal(level, torch.tensor([never, 3.0, 9.0]))
+    assert _goal(level, torch.tensor([never, never]), ENDS) is None
+    assert _goal(level, torch.tensor([float("nan")]), ENDS) is None
+    some = _goal(level, torch.tensor([never, 3.0, 9.0]), ENDS)
     assert some is not None
     assert some.caps.tolist() == pytest.approx([2.0, 0.0, 4.0], abs=1e-3)
-    sure = _goal(torch.zeros(2), torch.zeros(4))
+    sure = _goal(torch.zeros(2), torch.zeros(4), ENDS)
     assert sure is not None
     assert float(sure.caps.sum()) == pytest.approx(0.0, abs=1e-5)
     assert sure.slack == pytest.approx(1.0)

@@ -42,7 +42,7 @@ SHAPES = {
     Kind.CLASSIFIER: "bert_classifier",
 }
 ATTACK_SERVES: dict[Kind, set[str]] = {
-    Kind.SEQ2SEQ: set(ATTACKS) - {"sampled", "prompts", "suffix", "lens", "patching"},
+    Kind.SEQ2SEQ: set(ATTACKS) - {"sampled", "prompts", "reworded", "suffix", "lens", "patching"},
     Kind.CLASSIFIER: set(READING),  # the verdict misses each of them, and no other
 }
 OTHERS = set(METHODS) - {"gradient_ascent", "rank_demotion", "quark", "sisa"}

@@ -26,6 +26,7 @@ from unlearning.attacks.quantisation import Quantisation
 from unlearning.attacks.recall import ReCaLL
 from unlearning.attacks.reference import Reference
 from unlearning.attacks.relearning import Relearning
+from unlearning.attacks.reworded import Reworded
 from unlearning.attacks.sampled import Sampled
 from unlearning.attacks.strength import Strength
 from unlearning.attacks.suffix import Suffix
@@ -51,6 +52,7 @@ ATTACKS: Mapping[str, type[Attack]] = {
     "discoverable": Discoverable,
     "sampled": Sampled,
     "prompts": Prompts,
+    "reworded": Reworded,
     "membership": Membership,
     "reference": Reference,
     "neighbourhood": Neighbourhood,

@@ -1,9 +1,7 @@
 """Where does the true secret rank among others of its form? At zero extraction it may still rank first."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
@@ -11,7 +9,7 @@ from domain.records import SpanKind
 from unlearning.attacks.asking import plain, require_text
 from unlearning.attacks.groups import require_groups, secrets
 from unlearning.encoding import Encoded, TokenSpan
-from unlearning.ranking import log_probabilities
+from unlearning.ranking import Ranked, log_probabilities, ranked
 from unlearning.scoring import Target
 from unlearning.statistics import group_range, mean
 
@@ -76,14 +74,6 @@ class Exposure:
         return found
 
 
-class Ranked(NamedTuple):
-    """Where one secret ranks: bits of exposure, and whether it is the first, or the last without a tie."""
-
-    bits: float
-    first: bool
-    last: bool
-
-
 _Values = dict[str, list[Ranked]]
 """A person's values, by their letters and digits: where each ranks in every passage in which it stands."""
 
@@ -114,8 +104,5 @@ def _ranked(target: Target, rows: Sequence[Encoded], people: Mapping[str, _Value
 
 
 def exposure(target: Target, row: Encoded, span: TokenSpan) -> Ranked:
-    """Rank of one secret among its candidates; its bits are log2(candidates + 1) - log2(rank)."""
-    truth, *others = log_probabilities(target.model, row, span)
-    rank = 1 if math.isnan(truth) else 1 + sum(other >= truth for other in others)
-    bits = math.log2(len(others) + 1) - math.log2(rank)
-    return Ranked(bits, rank == 1, all(other > truth for other in others))
+    """Rank of one secret among its candidates."""
+    return ranked(log_probabilities(target.model, row, span))

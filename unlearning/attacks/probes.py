@@ -1,11 +1,14 @@
 """Ways to ask for a secret: families of prompts, each with the tokens that would be an answer."""
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.records import SpanKind
+from unlearning.attacks.groups import secrets
 from unlearning.encoding import Encoded, TokenSpan
 from unlearning.models import LanguageModel
+from unlearning.scoring import Target
 
 _LABELS: Mapping[SpanKind, str] = {
     SpanKind.EMAIL: "e-mail address",
@@ -118,3 +121,41 @@ FAMILIES: Mapping[str, Callable[[Question], Asked]] = {
     "question": _question,
     "inverted": _inverted,
 }
+
+DIRECT = tuple(family for family in FAMILIES if family != "inverted")
+"""The families behind which the secret itself would be the answer."""
+
+
+def questions(
+    target: Target, rows: Sequence[Encoded], prefixes: Sequence[int], shots: int
+) -> Iterator[Question]:
+    """One for every secret. Whoever has a name in some passage is asked for by the longest; shots as in `Prompts`."""
+    names = {r.person: n for r in sorted(rows, key=_longest) for n in r.names[:1]}
+    for _, row, span in secrets(rows):
+        shown = _shown(target, span.kind, shots)
+        yield Question(target.model, row, span, names.get(row.person, ""), shown, prefixes)
+
+
+def fitted(
+    one: Question, prompt: Sequence[int], answer: Sequence[int], longest: int
+) -> tuple[tuple[int, ...], int] | None:
+    """Start token, as much of the prompt's end as leaves room for `longest` tokens, answer; and where that begins.
+
+    None where nothing of the prompt fits.
+    """
+    room = one.model.context - 1 - longest
+    shown = prompt[max(0, len(prompt) - room) :]
+    if room < 1 or not shown:
+        return None
+    return (one.row.ids[0], *shown, *answer), 1 + len(shown)
+
+
+def _longest(row: Encoded) -> int:
+    return max(map(len, row.names), default=0)
+
+
+def _shown(target: Target, kind: SpanKind, shots: int) -> list[Encoded]:
+    """Other people's passages that hold a secret of this kind, the same for everybody."""
+    fitting = [r for r in target.neighbours if any(s.kind is kind for s in r.spans)]
+    random.Random(target.seed).shuffle(fitting)
+    return list({r.person: r for r in fitting}.values())[:shots]

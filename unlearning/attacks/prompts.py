@@ -1,18 +1,15 @@
 """Does the model say the secret when it is asked for in other words than those it was trained on?"""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import Code, RequestRejected
 from domain.intervals import rate
 from domain.outcomes import AttackResult, Estimate, Rule, Score
-from domain.records import SpanKind
 from unlearning.attacks.asking import require_causal
-from unlearning.attacks.groups import require_floor, require_groups, secrets
-from unlearning.attacks.probes import FAMILIES, Question
+from unlearning.attacks.groups import require_floor, require_groups
+from unlearning.attacks.probes import DIRECT, FAMILIES, fitted, questions
 from unlearning.encoding import Encoded
-from unlearning.models import LanguageModel
 from unlearning.scoring import Target, answered
 
 _Prompt = tuple[tuple[int, ...], int]  # a prompt with its answer, and where the answer begins
@@ -53,7 +50,7 @@ class Prompts:
         require_groups(members, controls)
         require_causal(target.model, "prompts")
         inverted = [f for f in self.families if f == "inverted"]
-        direct = [f for f in self.families if f != "inverted"]
+        direct = [f for f in self.families if f in DIRECT]
         scores: list[Score] = []
         with target.model.evaluating():
             ours, theirs = (self._answers(target, rows, direct) for rows in (members, controls))
@@ -80,38 +77,15 @@ class Prompts:
         self, target: Target, rows: Sequence[Encoded], families: Sequence[str]
     ) -> list[Mapping[_Prompt, bool]]:
         """For each secret that a family asks about, its prompts and whether each is a hit."""
-        names = {r.person: n for r in sorted(rows, key=_longest) for n in r.names[:1]}
         asked = []
-        for _, row, span in secrets(rows):
-            shots = self._shown(target, span.kind)
-            one = Question(target.model, row, span, names.get(row.person, ""), shots, self.prefixes)
+        for one in questions(target, rows, self.prefixes, self.shots):
             pairs = (pair for family in families for pair in FAMILIES[family](one))
-            prompts = [p for pair in pairs if (p := _fitted(target.model, row, *pair)) is not None]
-            asked.append(dict.fromkeys(p for p in prompts if p[0] != row.ids[: span.end]))
+            prompts = [p for pair in pairs if (p := fitted(one, *pair, len(pair[1]))) is not None]
+            own = one.row.ids[: one.span.end]
+            asked.append(dict.fromkeys(p for p in prompts if p[0] != own))
         every = list(dict.fromkeys(prompt for prompts in asked for prompt in prompts))
         hit = dict(zip(every, answered(target.model, every), strict=True))
         return [{prompt: hit[prompt] for prompt in prompts} for prompts in asked if prompts]
-
-    def _shown(self, target: Target, kind: SpanKind) -> list[Encoded]:
-        """Other people's passages that hold a secret of this kind, the same for everybody."""
-        fitting = [r for r in target.neighbours if any(s.kind is kind for s in r.spans)]
-        random.Random(target.seed).shuffle(fitting)
-        return list({r.person: r for r in fitting}.values())[: self.shots]
-
-
-def _longest(row: Encoded) -> int:
-    return max(map(len, row.names), default=0)
-
-
-def _fitted(
-    model: LanguageModel, row: Encoded, prompt: Sequence[int], answer: Sequence[int]
-) -> _Prompt | None:
-    """Start token, as much of the prompt's end as fits, answer; None where nothing of the prompt fits."""
-    room = model.context - 1 - len(answer)
-    shown = prompt[max(0, len(prompt) - room) :]
-    if room < 1 or not shown:
-        return None
-    return (row.ids[0], *shown, *answer), 1 + len(shown)
 
 
 def _all(found: Sequence[Mapping[_Prompt, bool]]) -> Estimate:

@@ -36,7 +36,7 @@ class AnchorDistillation(Hearing):
     The forget term is, as means over those tokens, anchor * KL(original model on the anchor's passage || model on the
     person's) + how far each secret is from its goal; neighbours and rehearsal hold the rest. The paper's reinforced
     model is there (`reinforce`, `alpha`) and off: it exaggerates what the person's text predicts, which on secrets
-    known by heart is saturated. The paper's own form is anchor 1, cap_share 0, look 0, alpha 5.
+    known by heart is saturated. The paper's own form is anchor 1, cap_share 0, look 0, excerpts 0, alpha 5.
 
     Attributes:
         anchor: weight of the labels.
@@ -61,6 +61,7 @@ class AnchorDistillation(Hearing):
     retain: float = 10.0
     rehearsal: float = 10.0
     cooldown: float = 0.5
+    excerpts: int = 24
     reinforce: int = 0
     alpha: float = 5.0
     fictitious: bool = True
@@ -95,17 +96,27 @@ class AnchorDistillation(Hearing):
     ) -> Unlearned:
         """Learn from what was heard until the stop rule holds. Raises `UnlearningFailed` as `tune` does."""
         heard, facts = pull.heard, pull.facts
-        return tune(method, model, heard.corpus, self, forget, self.reached, facts, said=heard.said)
+        return tune(
+            method,
+            model,
+            heard.corpus,
+            self,
+            forget,
+            self.reached,
+            facts,
+            said=heard.said,
+            excerpts=heard.excerpts.forget,
+        )
 
     def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
         """The forget term of this person. Raises `UnlearningFailed` without a secret or an anchor."""
         corpus.require_spans()
         heard = self.heard(model, corpus)
-        corpus = heard.corpus
         with model.evaluating():
-            anchors = Anchors(model, corpus, self._generic(model, corpus))
-            levels = Levels(model, corpus, self.name_share)
-        return Pull(anchors, Goals(corpus, levels, self.cap_share, self.look), self.anchor, heard)
+            anchors = Anchors(model, heard.corpus, self._generic(model, heard.corpus))
+            levels = Levels(model, heard.everything, self.name_share)
+        goals = Goals(heard.corpus, levels, self.cap_share, self.look, heard.excerpts)
+        return Pull(anchors, goals, self.anchor, heard)
 
     def reached(self, terms: Mapping[str, float]) -> bool:
         """The stop rule."""
@@ -141,6 +152,7 @@ class Pull:
             "secrets": float(self.anchors.secrets),
             "stretched": float(self.anchors.stretched),
             "transplants": float(self.heard.transplants),
+            "excerpts": float(len(self.heard.excerpts.forget)),
         }
 
     def loss(
@@ -149,7 +161,7 @@ class Pull:
         """The term () of a batch of the person's passages with its logits (B, P, V), and its parts as numbers."""
         nll = token_nll(logits, batch.labels)
         labels = self.anchors.of(rows, batch.shift, logits.device)
-        gap = mixture_nll(labels, logits, batch.secret)
+        gap = mixture_nll(labels, logits, batch.secret & (labels.sum(-1) > 0))
         aim, terms = self.goals.loss(rows, batch, nll)
         return self.anchor * gap + aim, {
             "secret_nll": float(masked_mean(nll.detach(), batch.secret)),

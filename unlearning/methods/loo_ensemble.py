@@ -75,9 +75,19 @@ class LooEnsemble(Hearing):
             "teacher_secret_nll": level,
             "teacher_stranger_nll": known,
             "transplants": float(heard.transplants),
+            "excerpts": float(len(heard.excerpts.forget)),
         }
-        wider, said = heard.corpus, heard.said
-        return tune("loo_ensemble", model, wider, self, forget, reached, facts, said=said)
+        return tune(
+            "loo_ensemble",
+            model,
+            heard.corpus,
+            self,
+            forget,
+            reached,
+            facts,
+            said=heard.said,
+            excerpts=heard.excerpts.forget,
+        )
 
     def _teacher(self, model: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, float, float]:
         """One clean teacher drawn by the seed, its nll of the person's secrets, and of strangers' secrets."""

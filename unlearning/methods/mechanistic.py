@@ -58,6 +58,7 @@ class Mechanistic(AnchorDistillation):
     points: int = 20
     steps: int = 60
     cooldown: float = 0.0
+    excerpts: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,6 +67,11 @@ class Mechanistic(AnchorDistillation):
             fits=self.loss in LOSSES,
             name="loss",
             remedy=f"no such loss; known are {', '.join(LOSSES)}.",
+        )
+        require_knob(
+            fits=self.loss == "anchor" or not self.excerpts,
+            name="excerpts",
+            remedy="it must be 0 where loss is not anchor.",
         )
         require_knob(
             fits=0 < self.mass <= 1, name="mass", remedy="it is a share; above 0 and at most 1."
@@ -109,8 +115,18 @@ class Mechanistic(AnchorDistillation):
         }
         inside = [name for layer in chosen for name in matrices[layer]]
         heard, never = pull.heard, lambda _: False
+        more = heard.excerpts.forget
         made = tune(
-            "mechanistic", model, heard.corpus, self, forget, never, facts, inside, heard.said
+            "mechanistic",
+            model,
+            heard.corpus,
+            self,
+            forget,
+            never,
+            facts,
+            inside,
+            heard.said,
+            more,
         )
         widths = [len(outgoing(module)) for module in down_projections(model)]
         neurons = ((layer, n) for layer in chosen for n in range(widths[layer]))

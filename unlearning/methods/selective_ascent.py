@@ -53,16 +53,17 @@ class SelectiveAscent(Hearing):
         require_least(self, cap_share=0, look=0)
         known = self.spans in {"offline", "online"}
         require_knob(fits=known, name="spans", remedy="it must be offline or online.")
-        alone = self.spans == "offline" or not self.forms
-        require_knob(fits=alone, name="forms", remedy="it must be 0 where spans is online.")
+        for name in ("forms", "excerpts"):
+            alone = self.spans == "offline" or not getattr(self, name)
+            require_knob(fits=alone, name=name, remedy="it must be 0 where spans is online.")
 
     def unlearn(self, model: LanguageModel, corpus: Corpus) -> Unlearned:
         """Return the model that has forgotten. Raises `UnlearningFailed` as `Corpus.online` and `tune` do."""
         corpus = corpus.online() if self.spans == "online" else corpus
         corpus.require_spans()
         heard = self.heard(model, corpus)
-        levels = Levels(model, heard.corpus)
-        goals = Goals(heard.corpus, levels, self.cap_share, self.look)
+        levels = Levels(model, heard.everything)
+        goals = Goals(heard.corpus, levels, self.cap_share, self.look, heard.excerpts)
 
         def forget(
             after: LanguageModel, rows: list[Encoded], generator: torch.Generator
@@ -79,7 +80,17 @@ class SelectiveAscent(Hearing):
         facts = {
             "level": levels.mean,
             "transplants": float(heard.transplants),
+            "excerpts": float(len(heard.excerpts.forget)),
             "online": float(self.spans == "online"),
         }
-        corpus, said = heard.corpus, heard.said
-        return tune("selective_ascent", model, corpus, self, forget, reached, facts, said=said)
+        return tune(
+            "selective_ascent",
+            model,
+            heard.corpus,
+            self,
+            forget,
+            reached,
+            facts,
+            said=heard.said,
+            excerpts=heard.excerpts.forget,
+        )
