@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -88,19 +89,21 @@ def town(number: int, only: Sequence[str] = ()) -> dict[str, Any]:
 def summary(towns: list[dict[str, Any]]) -> dict[str, Any]:
     """Rates over the towns, with their 95 % Clopper-Pearson intervals."""
     used = [t for t in towns if t["memorised"]]
-    count = len(used)
 
     def share(name: str, *outcomes: str) -> dict[str, float]:
-        found = rate(sum(t[name]["outcome"] in outcomes for t in used), count)
-        return {"hits": found.hits or 0, "trials": count, "low": found.low, "high": found.high}
+        """Of the towns in which it was measured."""
+        ended = [t[name]["outcome"] in outcomes for t in used if name in t]
+        found = rate(sum(ended), len(ended))
+        return {"hits": found.hits or 0, "trials": len(ended), "low": found.low, "high": found.high}
 
     alarm, miss = share("retrained", "FAIL", "INCONCLUSIVE"), share("nothing", "PASS")
-    caught = {name: share(name, "FAIL", "INCONCLUSIVE") for name in CHEATS}
+    tried = [name for name in CHEATS if any(name in t for t in used)]
+    caught = {name: share(name, "FAIL", "INCONCLUSIVE") for name in tried}
     return {
         "models": 2 * len(towns),
-        "false_alarm": alarm["hits"] / count,
-        "miss": miss["hits"] / count,
-        "by_cheat": {name: found["hits"] / count for name, found in caught.items()},
+        "false_alarm": alarm["hits"] / alarm["trials"],
+        "miss": miss["hits"] / miss["trials"],
+        "by_cheat": {n: c["hits"] / c["trials"] for n, c in caught.items()},
         "intervals": {"false_alarm": alarm, "miss": miss, **caught},
         "alarms": dict(Counter(c for t in used for c in t["retrained"]["failed"])),
         "towns": towns,
@@ -123,15 +126,16 @@ def main() -> None:
     wanted = options.towns
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     towns = json.loads(RESULTS.read_text())["towns"] if RESULTS.is_file() else []
-    if options.again:
-        for number, found in enumerate(towns):
-            found.update(town(number, options.again))
-            RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
-            console.say(
-                f"town {number + 1}: {' '.join(found[n]['outcome'] for n in options.again)}"
-            )
     missing, started = range(len(towns), wanted), time.monotonic()
     with ProcessPoolExecutor(options.processes, get_context("spawn"), _one_thread) as workers:
+        known = range(len(towns)) if options.again else ()
+        for number, found in zip(
+            known, workers.map(town, known, repeat(options.again)), strict=True
+        ):
+            towns[number].update(found)
+            RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
+            outcomes = " ".join(f"{n}:{found[n]['outcome']}" for n in options.again)
+            console.say(f"town {number + 1}: {outcomes}  {time.monotonic() - started:.0f} s")
         for number, found in zip(missing, workers.map(town, missing), strict=True):
             towns.append(found)
             RESULTS.write_text(json.dumps(summary(towns), indent=2) + "\n")
@@ -142,7 +146,7 @@ def main() -> None:
     result = summary(towns)
     rows = [
         ("retrained without the person", "passed", *_cells(result["intervals"]["false_alarm"], 1)),
-        *((n, "caught", *_cells(result["intervals"][n], 0)) for n in CHEATS),
+        *((n, "caught", *_cells(result["intervals"][n], 0)) for n in result["by_cheat"]),
     ]
     console.table("Verdict power", ("model", "right when", "right", "of", "95 % interval"), rows)
     console.say(f"honest models failed by: {result['alarms'] or 'nothing'}; {RESULTS}")
