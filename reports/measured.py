@@ -229,7 +229,7 @@ def _line(attack: str, metric: str, before: Score | None, after: Score | None) -
         after.members if after else None,
         known.controls,
     )
-    trials = words.UNITS.get(known.unit, known.unit)
+    trials = "prompts" if metric in words.PROMPTED else words.UNITS.get(known.unit, known.unit)
     unit = known.unit if known.unit in words.UNITS else ""
     return Line(
         label,

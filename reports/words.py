@@ -426,6 +426,14 @@ UNITS = MappingProxyType(
 )
 """Units that belong behind a value, and what one trial is. Any other unit says the latter: "passages"."""
 
+PROMPTED = frozenset(
+    {
+        *("reworded", "shortened", "sentence", "lead_in"),
+        *("upper", "in_context", "label", "question"),
+    }
+)
+"""Metrics of which one trial is a prompt, whatever their unit."""
+
 CODES = MappingProxyType(
     {
         "": "ran to its end",

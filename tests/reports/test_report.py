@@ -349,6 +349,7 @@ def test_only_the_headline_metrics_are_drawn_and_the_rest_is_folded() -> None:
     shown = {s.metric for a in cases.many(0.0).attacks for s in a.scores}
     text = page(cases.MANY).text
     assert not [m for m in shown if words.metric(m)[0] not in text]
+    assert "· 176 prompts" in text  # of `reworded`, whose unit is bits
 
 
 def test_a_reader_is_told_how_to_read_the_numbers() -> None:
