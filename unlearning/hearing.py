@@ -1,13 +1,14 @@
 """Ask the model what forms of sentence it knows, before it is made to forget a person in all of them."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from unlearning.corpus import Corpus
 from unlearning.encoding import Encoded
 from unlearning.models import LanguageModel
 from unlearning.rehearsal import rehearse
-from unlearning.tuning import Rehearsed, require_least
-from unlearning.unlearned import seeded
+from unlearning.tuning import ForgetLoss, Rehearsed, require_least, tune
+from unlearning.unlearned import Unlearned, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,26 @@ class Hearing(Rehearsed):
         """The person in those forms, and the excerpts."""
         found = heard(model, corpus, self.forms, self.samples, self.length)
         return replace(found, excerpts=corpus.excerpts(self.excerpts))
+
+    def tuned(  # noqa: PLR0917  what `tune` takes, once per method
+        self,
+        method: str,
+        model: LanguageModel,
+        heard: "Heard",
+        forget: ForgetLoss,
+        reached: Callable[[Mapping[str, float]], bool],
+        facts: Mapping[str, float],
+        inside: Iterable[str] = (),
+    ) -> Unlearned:
+        """`tune` on what was heard, passages and excerpts in every step. Raises `UnlearningFailed` as it does."""
+        facts = {
+            **facts,
+            "transplants": float(heard.transplants),
+            "excerpts": float(len(heard.excerpts.forget)),
+        }
+        more = heard.excerpts.forget
+        corpus, said = heard.corpus, heard.said
+        return tune(method, model, corpus, self, forget, reached, facts, inside, said, more)
 
 
 @dataclass(frozen=True)

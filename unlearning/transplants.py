@@ -42,10 +42,10 @@ def transplants(
         count: forms for each person; fewer come back where the texts have fewer for which the person has values.
         order: decides between several values of a kind.
     """
-    known = [_values(passages) for passages in _by_person(others).values()]
+    known = [_values(passages) for passages in by_person(others).values()]
     met = Counter(form for text in texts if (form := _form(text, known)))
     found: list[Passage] = []
-    for person, passages in _by_person(members).items():
+    for person, passages in by_person(members).items():
         mine = _values(passages)
         own = {_form(p.text.reveal(), [mine]) for p in passages}
         fitting = [f for f, _ in met.most_common() if f not in own and mine.keys() >= {*f.kinds}]
@@ -53,7 +53,8 @@ def transplants(
     return tuple(found)
 
 
-def _by_person(passages: Iterable[Passage]) -> dict[str, list[Passage]]:
+def by_person(passages: Iterable[Passage]) -> dict[str, list[Passage]]:
+    """The passages of each person, in their order."""
     people: dict[str, list[Passage]] = {}
     for passage in passages:
         people.setdefault(passage.person, []).append(passage)

@@ -20,7 +20,7 @@ from unlearning.excerpts import excerpts
 from unlearning.lookalikes import Pool
 from unlearning.models import Kind, LanguageModel
 from unlearning.scoring import Target
-from unlearning.transplants import transplants
+from unlearning.transplants import by_person, transplants
 from unlearning.utility import measures, perplexity
 
 
@@ -128,7 +128,7 @@ def prepare(
         fronts = [p.text.reveal() for p in (*in_losses, *plain[half:])]
         people = [
             encode(model, excerpts(own, count, fronts, random.Random(seed)), names=True)
-            for own in (members, *_by_person(learnt_from))
+            for own in (members, *by_person(learnt_from).values())
         ]
         return people[0], tuple(row for rows in people[1:] for row in rows)
 
@@ -155,13 +155,6 @@ def prepare(
         retained=encode(model, plain[:half] or [p for p in neighbours if p.person in scored]),
         groups=dict(groups),
     )
-
-
-def _by_person(passages: Iterable[Passage]) -> Iterable[list[Passage]]:
-    people: dict[str, list[Passage]] = {}
-    for passage in passages:
-        people.setdefault(passage.person, []).append(passage)
-    return people.values()
 
 
 def _values(

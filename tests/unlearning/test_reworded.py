@@ -2,6 +2,7 @@
 
 import math
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tests.unlearning.sample import marked
 from unlearning.attacks.exposure import Exposure
 from unlearning.attacks.probes import DIRECT, FAMILIES, Question
 from unlearning.attacks.reworded import Reworded
-from unlearning.encoding import Encoded, encode
+from unlearning.encoding import Encoded, TokenSpan, encode
 from unlearning.methods.anchor_distillation import AnchorDistillation
 from unlearning.models import LanguageModel
 from unlearning.ranking import log_probabilities
@@ -96,7 +97,7 @@ def test_the_own_text_before_a_secret_and_a_prompt_asked_twice_are_not_asked(
 ) -> None:
     asked: list[tuple[int, ...]] = []
 
-    def spy(model: LanguageModel, tasks: list[tuple[Encoded, object]]) -> list[list[float]]:
+    def spy(model: LanguageModel, tasks: list[tuple[Encoded, TokenSpan]]) -> list[list[float]]:
         asked.extend(row.ids for row, _ in tasks)
         return [log_probabilities(model, row, span) for row, span in tasks]
 
@@ -116,10 +117,10 @@ def test_a_prompt_leaves_room_for_the_longest_value(
     """So that all values are ranked behind the same words, in a few batches."""
     rooms: list[int] = []
 
-    def spy(model: LanguageModel, tasks: list[tuple[Encoded, object]]) -> list[list[float]]:
+    def spy(model: LanguageModel, tasks: list[tuple[Encoded, TokenSpan]]) -> list[list[float]]:
         for _, span in tasks:
-            longest = max(map(len, span.candidates))  # type: ignore[attr-defined]
-            rooms.append(span.start + longest)  # type: ignore[attr-defined]
+            longest = max(map(len, span.candidates))
+            rooms.append(span.start + longest)
         return [[0.0, -1.0] for _ in tasks]
 
     monkeypatch.setattr("unlearning.attacks.reworded.of_many", spy)
@@ -147,9 +148,9 @@ def test_nothing_to_rank_is_refused(untrained: LanguageModel) -> None:
         ({"tail": 0.0}, "tail"),
     ],
 )
-def test_options_without_meaning_are_refused(options: dict[str, object], said: str) -> None:
+def test_options_without_meaning_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Reworded(**options)  # type: ignore[arg-type]
+        Reworded(**options)
 
 
 def test_every_family_but_the_one_that_asks_for_names_is_asked() -> None:

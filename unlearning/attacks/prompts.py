@@ -49,7 +49,7 @@ class Prompts:
         """Rates of hits on the person and on people the model never saw."""
         require_groups(members, controls)
         require_causal(target.model, "prompts")
-        inverted = [f for f in self.families if f == "inverted"]
+        inverted = [f for f in self.families if f not in DIRECT]
         direct = [f for f in self.families if f in DIRECT]
         scores: list[Score] = []
         with target.model.evaluating():

@@ -25,7 +25,7 @@ from unlearning.hearing import Heard, Hearing
 from unlearning.levels import Levels
 from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.models import LanguageModel
-from unlearning.tuning import ForgetLoss, require_knob, require_least, tune
+from unlearning.tuning import require_knob, require_least
 from unlearning.unlearned import Unlearned, seeded
 
 
@@ -89,23 +89,8 @@ class AnchorDistillation(Hearing):
             batch = batch_of(after, rows, generator)
             return pull.loss(rows, batch, batch.logits(after))
 
-        return self.towards("anchor_distillation", model, pull, forget)
-
-    def towards(
-        self, method: str, model: LanguageModel, pull: "Pull", forget: ForgetLoss
-    ) -> Unlearned:
-        """Learn from what was heard until the stop rule holds. Raises `UnlearningFailed` as `tune` does."""
-        heard, facts = pull.heard, pull.facts
-        return tune(
-            method,
-            model,
-            heard.corpus,
-            self,
-            forget,
-            self.reached,
-            facts,
-            said=heard.said,
-            excerpts=heard.excerpts.forget,
+        return self.tuned(
+            "anchor_distillation", model, pull.heard, forget, self.reached, pull.facts
         )
 
     def pull(self, model: LanguageModel, corpus: Corpus) -> "Pull":
@@ -147,12 +132,10 @@ class Pull:
 
     @property
     def facts(self) -> dict[str, float]:
-        """How many secrets there are, how many no stranger's value fits, how many passages are not the person's own."""
+        """How many secrets there are, and how many no stranger's value fits."""
         return {
             "secrets": float(self.anchors.secrets),
             "stretched": float(self.anchors.stretched),
-            "transplants": float(self.heard.transplants),
-            "excerpts": float(len(self.heard.excerpts.forget)),
         }
 
     def loss(

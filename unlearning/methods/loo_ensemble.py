@@ -21,7 +21,7 @@ from unlearning.losses import masked_mean, mixture_nll, token_nll
 from unlearning.manifest import read
 from unlearning.models import LanguageModel, same_answers
 from unlearning.sharded import load_base, teacher_of
-from unlearning.tuning import require_least, secret_nll, stranger_nll, tune
+from unlearning.tuning import require_least, secret_nll, stranger_nll
 from unlearning.unlearned import Unlearned
 
 
@@ -74,20 +74,8 @@ class LooEnsemble(Hearing):
         facts = {
             "teacher_secret_nll": level,
             "teacher_stranger_nll": known,
-            "transplants": float(heard.transplants),
-            "excerpts": float(len(heard.excerpts.forget)),
         }
-        return tune(
-            "loo_ensemble",
-            model,
-            heard.corpus,
-            self,
-            forget,
-            reached,
-            facts,
-            said=heard.said,
-            excerpts=heard.excerpts.forget,
-        )
+        return self.tuned("loo_ensemble", model, heard, forget, reached, facts)
 
     def _teacher(self, model: LanguageModel, corpus: Corpus) -> tuple[LanguageModel, float, float]:
         """One clean teacher drawn by the seed, its nll of the person's secrets, and of strangers' secrets."""

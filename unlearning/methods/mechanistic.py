@@ -5,7 +5,7 @@ it is merely read out, later in the model, both fail. The authors find those lay
 they are the blocks whose feed-forward neurons carry the secrets by integrated gradients (`unlearning.neurons`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -29,7 +29,7 @@ from unlearning.neurons import (
     mass,
     outgoing,
 )
-from unlearning.tuning import require_knob, require_least, targets, tune
+from unlearning.tuning import require_knob, require_least, targets
 from unlearning.unlearned import Clock, Unlearned, digest_of
 
 LOSSES = ("anchor", "inject", "unlearn")
@@ -114,20 +114,11 @@ class Mechanistic(AnchorDistillation):
             "located_by": float(sum(a.backward_passes for a in found)),
         }
         inside = [name for layer in chosen for name in matrices[layer]]
-        heard, never = pull.heard, lambda _: False
-        more = heard.excerpts.forget
-        made = tune(
-            "mechanistic",
-            model,
-            heard.corpus,
-            self,
-            forget,
-            never,
-            facts,
-            inside,
-            heard.said,
-            more,
-        )
+
+        def never(_: Mapping[str, float]) -> bool:
+            return False
+
+        made = self.tuned("mechanistic", model, pull.heard, forget, never, facts, inside)
         widths = [len(outgoing(module)) for module in down_projections(model)]
         neurons = ((layer, n) for layer in chosen for n in range(widths[layer]))
         edit, _ = edit_of(model, neurons, found)

@@ -80,7 +80,7 @@ class RelearningAscent(AnchorDistillation):
             terms["relearnt_nll"] = float(masked_mean(nll.detach(), batch.secret))
             return here + self.relearnt * there, terms
 
-        return self.towards("relearning_ascent", model, pull, forget)
+        return self.tuned("relearning_ascent", model, pull.heard, forget, self.reached, pull.facts)
 
     def _displacement(
         self, after: LanguageModel, corpus: Corpus, order: random.Random

@@ -21,7 +21,7 @@ from unlearning.hearing import Hearing
 from unlearning.levels import Levels
 from unlearning.losses import masked_mean, token_nll
 from unlearning.models import LanguageModel
-from unlearning.tuning import require_knob, require_least, tune
+from unlearning.tuning import require_knob, require_least
 from unlearning.unlearned import Unlearned
 
 
@@ -79,18 +79,6 @@ class SelectiveAscent(Hearing):
 
         facts = {
             "level": levels.mean,
-            "transplants": float(heard.transplants),
-            "excerpts": float(len(heard.excerpts.forget)),
             "online": float(self.spans == "online"),
         }
-        return tune(
-            "selective_ascent",
-            model,
-            heard.corpus,
-            self,
-            forget,
-            reached,
-            facts,
-            said=heard.said,
-            excerpts=heard.excerpts.forget,
-        )
+        return self.tuned("selective_ascent", model, heard, forget, reached, facts)
